@@ -1,0 +1,204 @@
+/* One case's configuration: what a scenario file says, resolved to one point of the matrix.
+ *
+ * Every choice is an X-macro row X(ID, name in the file, doc), so that parser, schema, `hanglab list` and
+ * reports take their words from one place. Numbers carry their unit in the name. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "../../../kernels/words.h"
+
+#define HL_BACKENDS(X) \
+    X(HL_BACKEND_MNNVL, "mnnvl", "FlashInfer's MNNVL backend: Lamport buffers, sentinel words") \
+    X(HL_BACKEND_TRTLLM, "trtllm", "FlashInfer's trtllm backend: Lamport one-shot, barrier two-shot") \
+    X(HL_BACKEND_NCCL, "nccl", "plain allreduce, then residual + RMSNorm: the reference") \
+    X(HL_BACKEND_AUTO, "auto", "what FlashInfer picks: trtllm up to 16 ranks on one node, else mnnvl")
+
+#define HL_STRATEGIES(X) \
+    X(HL_STRATEGY_AUTO, "auto", "the backend's own threshold decides, per call and rank") \
+    X(HL_STRATEGY_ONESHOT, "oneshot", "every rank reduces everything") \
+    X(HL_STRATEGY_TWOSHOT, "twoshot", "each rank reduces its share and broadcasts it")
+
+#define HL_PATTERNS(X) \
+    X(HL_PATTERN_AR_RESIDUAL_RMSNORM, "ar-residual-rmsnorm", "allreduce, residual add, RMSNorm (kARResidualRMSNorm)")
+
+#define HL_PLACEMENTS(X) \
+    X(HL_PLACEMENT_VIRTUAL, "virtual", "all ranks share one GPU, one host thread and its streams per rank") \
+    X(HL_PLACEMENT_PROCESS, "process", "one process a rank, a GPU each")
+
+#define HL_PROGRESS_MODELS(X) \
+    X(HL_PROGRESS_FAIR, "fair", "every CTA runs eventually") \
+    X(HL_PROGRESS_LOBE, "lobe", "CTAs start in order while there is room, and only started ones are sure to run on")
+
+#define HL_MEMORY_MODELS(X) \
+    X(HL_MEMORY_SC, "sc", "sequential consistency: a store is seen by all at once")
+
+#define HL_MODES(X) \
+    X(HL_MODE_EAGER, "eager", "every op launched by the host, token counts unpadded") \
+    X(HL_MODE_FULL, "full", "one decode graph per size, padded replay") \
+    X(HL_MODE_PIECEWISE, "piecewise", "one graph per piece, split ops launched eagerly between pieces") \
+    X(HL_MODE_BREAKABLE, "breakable", "one capture broken into segments around attention, no barriers in replay")
+
+#define HL_FUSIONS(X) \
+    X(HL_FUSION_IN_GRAPH, "in-graph", "the fused allreduce is recorded inside a piece (option A)") \
+    X(HL_FUSION_SPLIT_OP, "split-op", "the fused allreduce runs eagerly between pieces, also during the capture pass (option B)")
+
+#define HL_PRESETS(X) \
+    X(HL_PRESET_NONE, "none", "the schedule as written") \
+    X(HL_PRESET_SGLANG, "sglang", "sglang's flags, orders and counts") \
+    X(HL_PRESET_VLLM, "vllm", "vLLM's orders and counts") \
+    X(HL_PRESET_TRTLLM, "trtllm", "TensorRT-LLM's orders and counts")
+
+#define HL_GUARDS(X) \
+    X(HL_GUARD_SHIPPED, "shipped", "piecewise graphs are turned off while the backend is mnnvl") \
+    X(HL_GUARD_OPTION_A, "option-a", "sglang#23402, option A: piecewise with mnnvl, fusion in the graph") \
+    X(HL_GUARD_OPTION_B, "option-b", "sglang#23402, option B: piecewise with mnnvl, fusion as a split op")
+
+#define HL_FALLBACKS(X) \
+    X(HL_FALLBACK_NONE, "none", "the fused call runs") \
+    X(HL_FALLBACK_NORM_ONLY, "norm-only", "the fused call returns nothing and its caller only norms: the allreduce is lost") \
+    X(HL_FALLBACK_ALLREDUCE_FIRST, "allreduce-first", "the fused call returns nothing; its caller reduces first, then norms")
+
+#define HL_ROWS(X) \
+    X(HL_ROWS_ENGINE, "engine", "what this schedule would really feed: real, padded or unwritten rows") \
+    X(HL_ROWS_REAL, "real", "every row freshly computed") \
+    X(HL_ROWS_UNWRITTEN, "unwritten", "every row is pool residue that nobody wrote") \
+    X(HL_ROWS_PATTERN, "pattern", "every row holds `payload.pattern`")
+
+#define HL_PAYLOAD_PATTERNS(X) \
+    X(HL_PAYLOAD_SUBNORMAL, "subnormal", "the #3304 regression pattern: pairs (0x0000, 0x8001..0x807F), 0x8000, 0x0001..0x007F") \
+    X(HL_PAYLOAD_NEGATIVE_ZERO, "negative-zero", "-0.0 everywhere") \
+    X(HL_PAYLOAD_RANDOM_BITS, "random-bits", "uniformly random bits: NaN, infinities, subnormals and all") \
+    X(HL_PAYLOAD_NAN, "nan", "quiet NaN everywhere") \
+    X(HL_PAYLOAD_ZERO, "zero", "+0.0 everywhere")
+
+#define HL_DETAILS(X) \
+    X(HL_DETAIL_LIGHT, "light", "the harness's own feed only") \
+    X(HL_DETAIL_CUPTI, "cupti", "plus CUPTI callbacks and graph-level records") \
+    X(HL_DETAIL_NODE, "node", "plus a record per graph node") \
+    X(HL_DETAIL_PC, "pc", "plus PC sampling") \
+    X(HL_DETAIL_CORE, "core", "a second look with a GPU core dump, without CUPTI")
+
+#define HL_GEOMETRIES(X) \
+    X(HL_GEOMETRY_REDUCED, "reduced", "64 hidden and at most 8 tokens a call in the simulator") \
+    X(HL_GEOMETRY_FULL, "full", "hidden size and tokens as written")
+
+/* X(ID, name, doc): deviations that the fault catalogue weaves into rank programs. */
+#define HL_FAULTS(X) \
+    X(HL_FAULT_SKIP_CALL, "skip-call", "the rank leaves out one call") \
+    X(HL_FAULT_EXTRA_CALL, "extra-call", "the rank issues one call twice") \
+    X(HL_FAULT_OTHER_SIZE, "other-size", "the rank calls with `tokens` tokens") \
+    X(HL_FAULT_OTHER_STRATEGY, "other-strategy", "the rank takes the other of one-shot and two-shot") \
+    X(HL_FAULT_SWAP_ORDER, "swap-order", "the rank swaps two neighbouring calls of different workspaces") \
+    X(HL_FAULT_SECOND_STREAM, "second-stream", "the rank issues one call on a second stream, beside its neighbour") \
+    X(HL_FAULT_LATE_MEMSET, "late-memset", "the rank fills its workspace with sentinels after the barrier instead of before it") \
+    X(HL_FAULT_HOST_DELAY, "host-delay", "the rank's host sleeps `delay` before one call")
+
+enum hl_backend { HL_BACKENDS(HL_ENUMERATOR) HL_BACKEND_COUNT };
+enum hl_strategy { HL_STRATEGIES(HL_ENUMERATOR) HL_STRATEGY_COUNT };
+enum hl_pattern { HL_PATTERNS(HL_ENUMERATOR) HL_PATTERN_COUNT };
+enum hl_placement { HL_PLACEMENTS(HL_ENUMERATOR) HL_PLACEMENT_COUNT };
+enum hl_progress { HL_PROGRESS_MODELS(HL_ENUMERATOR) HL_PROGRESS_COUNT };
+enum hl_memory_model { HL_MEMORY_MODELS(HL_ENUMERATOR) HL_MEMORY_COUNT };
+enum hl_mode { HL_MODES(HL_ENUMERATOR) HL_MODE_COUNT };
+enum hl_fusion { HL_FUSIONS(HL_ENUMERATOR) HL_FUSION_COUNT };
+enum hl_preset { HL_PRESETS(HL_ENUMERATOR) HL_PRESET_COUNT };
+enum hl_guard { HL_GUARDS(HL_ENUMERATOR) HL_GUARD_COUNT };
+enum hl_fallback { HL_FALLBACKS(HL_ENUMERATOR) HL_FALLBACK_COUNT };
+enum hl_rows { HL_ROWS(HL_ENUMERATOR) HL_ROWS_COUNT };
+enum hl_payload_pattern { HL_PAYLOAD_PATTERNS(HL_ENUMERATOR) HL_PAYLOAD_COUNT };
+enum hl_detail { HL_DETAILS(HL_ENUMERATOR) HL_DETAIL_COUNT };
+enum hl_geometry { HL_GEOMETRIES(HL_ENUMERATOR) HL_GEOMETRY_COUNT };
+enum hl_fault_kind { HL_FAULTS(HL_ENUMERATOR) HL_FAULT_COUNT };
+
+struct hl_world {
+    int ranks;                     /* 2, 4, 8 or 16 */
+    enum hl_placement placement;
+    enum hl_progress progress;
+    enum hl_memory_model memory;
+    uint32_t sms;                  /* multiprocessors of each GPU; a trtllm grid has at most as many CTAs */
+    uint32_t resident_ctas;        /* CTAs that one GPU holds at a time (lobe); 0 = 2 for each multiprocessor */
+    uint32_t launch_queue;         /* launches that a stream takes before the host blocks */
+};
+
+struct hl_subject {
+    enum hl_backend backend;
+    enum hl_strategy strategy;
+    enum hl_pattern pattern;
+    enum hl_dtype dtype;
+    uint32_t hidden;               /* elements of a row */
+    enum hl_compare sentinel_compare;
+    enum hl_mutant mutant;
+    enum hl_fallback fallback;
+    int workspaces;                /* 1, or 2: attention and MLP calls on workspaces of their own */
+};
+
+#define HL_SIZES_MAX 64
+struct hl_schedule {
+    enum hl_mode mode;
+    enum hl_fusion fusion;
+    enum hl_preset preset;
+    int layers;
+    int calls_per_layer;           /* fused allreduces in a layer: 2 = after attention and after the MLP */
+    uint32_t sizes[HL_SIZES_MAX];  /* captured token counts; eager: the token counts that occur */
+    int n_sizes;
+    int pieces;                    /* graphs a forward pass is cut into; 0 = at every split op */
+    int warmups;                   /* executed forward passes before each capture; -1 = the mode's own */
+    int replays;                   /* forward passes after capture */
+    bool pdl;                      /* programmatic dependent launch on the fused calls */
+    bool padding;                  /* replay pads tokens up to the captured size */
+};
+
+struct hl_residue {
+    double negative_subnormal_rows; /* probability that an unwritten row holds a negative-subnormal word */
+    double nan_rows;                /* ... holds a NaN */
+};
+
+struct hl_payload {
+    enum hl_rows rows;
+    enum hl_payload_pattern pattern;
+    struct hl_residue residue;
+};
+
+/* The serving engine's own flags; used with a preset. Tristate: -1 not given, 0 off, 1 on. */
+struct hl_flags {
+    int allreduce_fusion_backend;            /* enum hl_backend, or -1: not given */
+    int enable_allreduce_fusion;             /* the legacy flag */
+    int enforce_disable_allreduce_fusion;
+    int enable_deterministic_inference;
+    int enable_piecewise_cuda_graph;
+    enum hl_guard guard;
+    int deterministic_clears_old_flag_only;  /* the bug: the resolved backend stays active */
+    int nodes;                               /* hosts in the world */
+};
+
+struct hl_fault {
+    enum hl_fault_kind kind;
+    int rank;
+    int call;                      /* first call that it hits; -1 = every call */
+    int calls;                     /* how many calls in a row */
+    double probability;            /* that it hits at all, drawn once per run */
+    uint32_t tokens;               /* other-size */
+    uint64_t delay_ns;             /* host-delay */
+};
+
+struct hl_watchdog_config {
+    uint64_t threshold_ns;         /* no progress for so long is a stall; 0 = auto */
+    enum hl_detail detail;
+};
+
+#define HL_FAULTS_MAX 16
+#define HL_NAME_MAX 128
+struct hl_config {
+    char name[HL_NAME_MAX];
+    struct hl_world world;
+    struct hl_subject subject;
+    struct hl_schedule schedule;
+    struct hl_payload payload;
+    struct hl_flags flags;
+    struct hl_fault faults[HL_FAULTS_MAX];
+    int n_faults;
+    struct hl_watchdog_config watchdog;
+    enum hl_geometry geometry;     /* of the simulator; the command line's --geometry */
+    int runs;
+};

@@ -1,0 +1,100 @@
+/* Rank programs: what every rank's host does, op by op.
+ *
+ * A schedule becomes one op list a rank; faults are woven into it; both engines execute it. Ops carry real
+ * token counts: the simulator reduces them itself. An op between capture-begin and capture-end of its
+ * stream is recorded into that graph instead of executed; graph-launch executes the recorded ops, so a
+ * graph is the op range of its capture. Streams forked inside a capture (event-record on the captured
+ * stream, event-wait on the other) become parallel branches. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "hanglab/config.h"
+#include "hanglab/error.h"
+
+/* X(ID, name, doc) */
+#define HL_OPS(X) \
+    X(HL_OP_WORKSPACE_INIT, "workspace-init", "fill the own workspace with sentinels and set its flags") \
+    X(HL_OP_BARRIER, "barrier", "host barrier over all ranks") \
+    X(HL_OP_CALL, "call", "one fused allreduce") \
+    X(HL_OP_FILLER, "filler", "computation that writes rows of a block") \
+    X(HL_OP_CAPTURE_BEGIN, "capture-begin", "start to record `stream` into `graph`") \
+    X(HL_OP_CAPTURE_END, "capture-end", "end the recording of `graph`") \
+    X(HL_OP_GRAPH_LAUNCH, "graph-launch", "replay `graph` on `stream`") \
+    X(HL_OP_EVENT_RECORD, "event-record", "record `event` on `stream`") \
+    X(HL_OP_EVENT_WAIT, "event-wait", "`stream` waits for `event`") \
+    X(HL_OP_COPY, "copy", "asynchronous copy of `rows` rows on `stream`") \
+    X(HL_OP_HOST_DELAY, "host-delay", "the host sleeps `delay_ns`") \
+    X(HL_OP_ALLOC, "alloc", "take `block` from the pool: it holds what was there before") \
+    X(HL_OP_FREE, "free", "give `block` back") \
+    X(HL_OP_SYNC, "sync", "the host waits until `stream` is empty") \
+    X(HL_OP_EXIT, "exit", "the host program ends")
+enum hl_op_kind { HL_OPS(HL_ENUMERATOR) HL_OP_KIND_COUNT };
+
+/* What a filler writes into a row. */
+#define HL_CONTENTS(X) \
+    X(HL_CONTENT_FRESH, "fresh", "new values, distinct for every execution, rank and row") \
+    X(HL_CONTENT_PATTERN, "pattern", "the payload pattern of the configuration") \
+    X(HL_CONTENT_SOURCE, "source", "row by row what block `source` holds: a projection lets residue through")
+enum hl_content { HL_CONTENTS(HL_ENUMERATOR) HL_CONTENT_COUNT };
+
+#define HL_NONE UINT16_MAX /* no block, no graph */
+
+struct hl_op {
+    enum hl_op_kind kind;
+    uint8_t stream;
+    uint8_t workspace;          /* call, workspace-init */
+    uint16_t graph;             /* capture-begin/-end, graph-launch */
+    uint16_t event;             /* event-record, event-wait */
+    uint16_t block;             /* call: input; filler: output; alloc, free, copy */
+    uint16_t source;            /* filler with HL_CONTENT_SOURCE */
+    uint16_t label;             /* index into hl_program.labels: which phase this op belongs to */
+    uint16_t site;              /* call: which fused allreduce of a forward pass, 0.. */
+    enum hl_content content;    /* filler */
+    enum hl_protocol protocol;  /* call: resolved from backend, strategy and tokens */
+    bool pdl;                   /* call: launched with the PDL attribute */
+    uint32_t tokens;            /* call: rows it reduces; real, not reduced */
+    uint32_t rows;              /* filler, copy: leading rows written */
+    uint64_t delay_ns;          /* host-delay */
+};
+
+/* A block of pool memory: `rows` rows of `hidden` elements. */
+struct hl_block {
+    uint32_t rows;
+};
+
+struct hl_rank_program {
+    struct hl_op *ops;
+    uint32_t n_ops;
+    /* Unbounded replay (explore): after the last op, go on at this one. UINT32_MAX: end. */
+    uint32_t loop_to;
+};
+
+/* The op range (begin, end) strictly between capture-begin and capture-end, per rank. */
+struct hl_graph {
+    uint32_t begin, end;
+};
+
+struct hl_program {
+    int ranks;
+    struct hl_rank_program rank[HL_RANKS_MAX];
+    struct hl_graph *graphs[HL_RANKS_MAX]; /* [rank][graph] */
+    uint16_t n_graphs;                     /* the same for all ranks; unused ones are empty */
+    struct hl_block *blocks;
+    uint16_t n_blocks;
+    uint16_t n_events;
+    uint8_t n_streams;                     /* per rank */
+    uint8_t n_workspaces;
+    uint16_t n_sites;                      /* fused allreduces of one forward pass */
+    uint32_t tokens_max;                   /* most tokens of any call: sizes the workspaces */
+    char **labels;
+    uint16_t n_labels;
+};
+
+/* Resolves presets and `auto`, then builds every rank's program for one run; `seed` draws what varies
+ * between runs (replayed token counts). Faults are not in it yet: see fault/weave.h. */
+enum hl_status hl_program_create(const struct hl_config *config, uint64_t seed, struct hl_program **ret_program,
+                                 struct hl_error *error);
+void hl_program_destroy(struct hl_program *program);
+
+/* One op as a person reads it, e.g. "call site 3, 512 tokens, mnnvl-twoshot, workspace 0, stream 0". */
+void hl_op_describe(const struct hl_program *program, const struct hl_op *op, char *text, size_t size);

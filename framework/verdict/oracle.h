@@ -1,0 +1,16 @@
+/* The oracle: every finished call against a float64 reference of its peers' inputs.
+ *
+ * It follows the feed: inputs are kept at call-begin, outputs checked at call-end. It reports the first
+ * wrong result of a run and tells which of a few wrong computations it equals. */
+#pragma once
+#include "../../watchdog/evidence.h"
+
+struct hl_oracle;
+
+struct hl_oracle *hl_oracle_create(int ranks, int workspaces);
+void hl_oracle_destroy(struct hl_oracle *oracle);
+void hl_oracle_event(struct hl_oracle *oracle, const struct hl_event *event);
+
+/* The first wrong result (kind HL_WRONG_NONE: none) and the number of calls checked. `failed` is set when
+ * a call could not be checked: the run is then inconclusive. */
+struct hl_wrong_result hl_oracle_result(const struct hl_oracle *oracle, uint64_t *ret_checked, bool *ret_failed);

@@ -1,0 +1,322 @@
+/* The step macros on the CPU: each point returns to the scheduler and resumes here later.
+ *
+ * The agent is a CTA. Its accesses go to the workspaces through `struct hl_cx`, which also notes what
+ * the scheduler must know after a step: which words were stored (to wake waiters) and which word a
+ * blocked await looks at. */
+#pragma once
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+#include "numbers.h"
+
+enum hl_step_result { HL_STEP_RAN, HL_STEP_BLOCKED, HL_STEP_DONE };
+
+/* What a blocked await watches besides words of its own workspace. */
+#define HL_WATCH_NONE UINT32_MAX
+#define HL_WATCH_GRID (UINT32_MAX - 1) /* completion of the kernel before this one */
+
+/* The last store of a step. `count` 0: nothing was stored. */
+struct hl_store {
+    int rank;
+    uint32_t at, count;
+    bool clears; /* stored sentinels */
+};
+
+/* Constants of a launch, the agent's place in it, and the notes of the step. */
+struct hl_cx {
+    struct hl_layout layout;
+    enum hl_protocol protocol;
+    enum hl_compare compare;
+    int rank, ranks;
+    uint32_t tokens, hidden;
+    uint32_t cta, ctas;
+    uint32_t call;              /* number of this call on its workspace, for DROP_STORE */
+    uint32_t *workspace[HL_RANKS_MAX];
+    const uint32_t *input, *residual, *gamma; /* rows of [tokens][row_words]; gamma one row */
+    uint32_t *residual_out, *norm_out;
+    uint32_t *regs;             /* one row: what the CTA holds in registers across points */
+    bool previous_kernel_done;  /* PDL: the kernel before this one has completed */
+    bool triggered;             /* PDL: out, the CTA let the next kernel start */
+    uint32_t watch;             /* out: first word that kept an await from passing */
+    struct hl_store store;      /* out */
+};
+
+#define HL_STEP_INLINE static inline
+#define HL_STEP(name) static enum hl_step_result hl_step_##name(struct hl_step *t, struct hl_cx *cx)
+#define HL_BEGIN(t) switch ((t)->pc) { case 0:
+#define HL_END(t) } (t)->pc = 0; return HL_STEP_DONE
+#define HL_POINT(t) HL_POINT_AT(t, __COUNTER__ + 1)
+#define HL_POINT_AT(t, n) do { (t)->pc = (n); return HL_STEP_RAN; case (n):; } while (0)
+#define HL_AWAIT(t, cond) HL_AWAIT_AT(t, cond, __COUNTER__ + 1)
+#define HL_AWAIT_AT(t, cond, n) \
+    do { (t)->pc = (n); __attribute__((fallthrough)); case (n): if (!(cond)) return HL_STEP_BLOCKED; } while (0)
+#define HL_UNROLL
+
+/* Which agent of the grid this is, and what a fragment is: here the CTA, and a row. */
+static inline int hl_rank(const struct hl_cx *cx) { return cx->rank; }
+static inline int hl_ranks(const struct hl_cx *cx) { return cx->ranks; }
+static inline enum hl_protocol hl_protocol(const struct hl_cx *cx) { return cx->protocol; }
+static inline uint32_t hl_tokens(const struct hl_cx *cx) { return cx->tokens; }
+static inline uint32_t hl_cta(const struct hl_cx *cx) { return cx->cta; }
+static inline uint32_t hl_ctas(const struct hl_cx *cx) { return cx->ctas; }
+static inline uint32_t hl_lane(const struct hl_cx *cx) { return cx->cta; }
+static inline uint32_t hl_lanes(const struct hl_cx *cx) { return cx->ctas; }
+static inline uint32_t hl_fragment_words(const struct hl_cx *cx) { return cx->layout.row_words; }
+static inline bool hl_leader(const struct hl_cx *cx) { return cx->cta == 0; }
+
+static inline void hl_note_store(struct hl_cx *cx, int rank, uint32_t at, uint32_t count, bool clears)
+{
+    cx->store = (struct hl_store){ .rank = rank, .at = at, .count = count, .clears = clears };
+}
+
+/* Programmatic dependent launch: cudaGridDependencySynchronize and cudaTriggerProgrammaticLaunchCompletion. */
+static inline bool hl_previous_kernel_done(struct hl_cx *cx)
+{
+    cx->watch = HL_WATCH_GRID;
+    return cx->previous_kernel_done;
+}
+static inline void hl_trigger(struct hl_cx *cx) { cx->triggered = true; }
+
+/* Flags of the own rank. */
+static inline uint32_t hl_flag(const struct hl_cx *cx, uint32_t word) { return cx->workspace[cx->rank][word]; }
+static inline void hl_set_flag(struct hl_cx *cx, uint32_t word, uint32_t value)
+{
+    cx->workspace[cx->rank][word] = value;
+    hl_note_store(cx, cx->rank, 0, HL_FLAG_WORDS, false);
+}
+static inline bool hl_flag_at_least(struct hl_cx *cx, uint32_t word, uint32_t value)
+{
+    cx->watch = word;
+    return hl_flag(cx, word) >= value;
+}
+static inline bool hl_flag_equals(struct hl_cx *cx, uint32_t word, uint32_t value)
+{
+    cx->watch = word;
+    return hl_flag(cx, word) == value;
+}
+/* One arrival of a CTA: `red.release.gpu.add` by its first thread, after all its stores (M:340-352). */
+static inline void hl_arrive(struct hl_cx *cx, uint32_t word) { hl_set_flag(cx, word, hl_flag(cx, word) + 1); }
+
+/* A row on its way to a peer. */
+struct hl_fragment {
+    const uint32_t *words;
+    bool sanitise;
+};
+
+static inline struct hl_fragment hl_input(const struct hl_cx *cx, uint32_t token)
+{
+    return (struct hl_fragment){ cx->input + (size_t)token * cx->layout.row_words, !HL_MUTANT(NO_SANITISE) };
+}
+static inline void hl_store(struct hl_cx *cx, int rank, uint32_t at, struct hl_fragment f)
+{
+    uint32_t *to = cx->workspace[rank] + at;
+    const uint32_t n = cx->layout.row_words;
+    if (f.sanitise)
+        for (uint32_t i = 0; i < n; i++)
+            to[i] = hl_sanitise(f.words[i], cx->layout.dtype);
+    else
+        memcpy(to, f.words, n * sizeof *to);
+    hl_note_store(cx, rank, at, n, false);
+}
+
+/* Stores sentinels over `words` words of the own workspace, at most one fragment. */
+static inline void hl_store_sentinel(struct hl_cx *cx, uint32_t at, uint32_t words)
+{
+    uint32_t *to = cx->workspace[cx->rank] + at;
+    const uint32_t sentinel = hl_sentinel_word(&cx->layout);
+    for (uint32_t i = 0; i < words; i++)
+        to[i] = sentinel;
+    hl_note_store(cx, cx->rank, at, words, true);
+}
+
+static inline struct hl_fragment hl_raw_input(const struct hl_cx *cx, uint32_t token)
+{
+    return (struct hl_fragment){ cx->input + (size_t)token * cx->layout.row_words, false };
+}
+
+/* The mutant DROP_STORE: rank 1's 5th call, its last row to rank 0. */
+static inline bool hl_store_is_dropped(const struct hl_step *t, const struct hl_cx *cx)
+{
+    return HL_MUTANT(DROP_STORE) && cx->rank == 1 && cx->call == 4 && t->peer == 0 && t->token == cx->tokens - 1;
+}
+
+/* What the GPU keeps in registers between poll and sum; the simulator reads the slots again, in the
+ * same step as the poll that passed. */
+struct hl_gather {
+    char unused;
+};
+
+static inline bool hl_row_arrived(struct hl_cx *cx, struct hl_gather *g, uint32_t at)
+{
+    (void)g;
+    const uint32_t *row = cx->workspace[cx->rank] + at;
+    for (uint32_t i = 0; i < cx->layout.row_words; i++)
+        if (hl_word_missing(&cx->layout, row[i], cx->compare)) {
+            cx->watch = at + i;
+            return false;
+        }
+    return true;
+}
+
+/* Have all sources' rows arrived at `at`, `stride` words apart? `skip` is a source that is not polled, or -1. */
+static inline bool hl_rows_arrived(struct hl_cx *cx, struct hl_gather *g, uint32_t at, uint32_t stride, int skip)
+{
+    for (int source = 0; source < cx->ranks; source++)
+        if (source != skip && !hl_row_arrived(cx, g, at + (uint32_t)source * stride))
+            return false;
+    return true;
+}
+
+/* One row of fp32 sums. */
+static inline float *hl_sums(const struct hl_cx *cx)
+{
+    static _Thread_local float sums[HL_HIDDEN_MAX];
+    (void)cx;
+    return sums;
+}
+
+static inline void hl_add_row(const struct hl_cx *cx, float *sums, const uint32_t *row)
+{
+    float values[HL_HIDDEN_MAX];
+    hl_unpack_row(row, cx->layout.row_words, cx->layout.dtype, values);
+    for (uint32_t i = 0; i < cx->hidden; i++)
+        sums[i] += values[i];
+}
+
+/* Sums the rows that the last poll saw, in rank order; the row of `skip` comes from `own`. */
+static inline float *hl_sum_rows(struct hl_cx *cx, struct hl_gather *g, uint32_t at, uint32_t stride, int skip,
+                                 struct hl_fragment own)
+{
+    float *sums = hl_sums(cx);
+    (void)g;
+    memset(sums, 0, cx->hidden * sizeof *sums);
+    for (int source = 0; source < cx->ranks; source++)
+        hl_add_row(cx, sums, source == skip ? own.words : cx->workspace[cx->rank] + at + (uint32_t)source * stride);
+    return sums;
+}
+
+/* The row at `at` of the own workspace. */
+static inline float *hl_load_row(struct hl_cx *cx, uint32_t at)
+{
+    float *sums = hl_sums(cx);
+    hl_unpack_row(cx->workspace[cx->rank] + at, cx->layout.row_words, cx->layout.dtype, sums);
+    return sums;
+}
+/* The same for a row that the last poll saw. */
+static inline float *hl_one_row(struct hl_cx *cx, struct hl_gather *g, uint32_t at)
+{
+    (void)g;
+    return hl_load_row(cx, at);
+}
+
+/* The same row of every rank's workspace, pulled and summed in rank order. */
+static inline float *hl_sum_peers(struct hl_cx *cx, uint32_t at)
+{
+    float *sums = hl_sums(cx);
+    memset(sums, 0, cx->hidden * sizeof *sums);
+    for (int source = 0; source < cx->ranks; source++)
+        hl_add_row(cx, sums, cx->workspace[source] + at);
+    return sums;
+}
+
+/* Stores the 3-valued flag of this CTA to a peer, in release order (T:1019-1024). */
+static inline void hl_release_flags(struct hl_cx *cx, int peer, uint32_t value)
+{
+    for (uint32_t flag = cx->cta; flag < HL_TRTLLM_BARRIER_FLAGS; flag += cx->ctas)
+        cx->workspace[peer][hl_trtllm_barrier_flag(&cx->layout, flag, (uint32_t)cx->rank)] = value;
+    hl_note_store(cx, peer, cx->layout.barrier_at, HL_TRTLLM_BARRIER_FLAGS * (uint32_t)cx->ranks, false);
+}
+static inline bool hl_no_peer_at(struct hl_cx *cx, uint32_t at, uint32_t value)
+{
+    for (uint32_t peer = 0; peer < (uint32_t)cx->ranks; peer++)
+        if (cx->workspace[cx->rank][at + peer] == value) {
+            cx->watch = at + peer;
+            return false;
+        }
+    return true;
+}
+
+/* NCCL-like slots hold (word, epoch) pairs: a word has arrived when its epoch is this call's. */
+static inline void hl_store_with_epoch(struct hl_cx *cx, int rank, uint32_t at, struct hl_fragment f, uint32_t epoch)
+{
+    uint32_t *to = cx->workspace[rank] + at;
+    for (uint32_t i = 0; i < cx->layout.row_words; i++) {
+        to[2 * i] = f.words[i];
+        to[2 * i + 1] = epoch;
+    }
+    hl_note_store(cx, rank, at, 2 * cx->layout.row_words, false);
+}
+static inline bool hl_rows_at_epoch(struct hl_cx *cx, struct hl_gather *g, uint32_t at, uint32_t epoch)
+{
+    const uint32_t n = 2 * cx->layout.row_words;
+    (void)g;
+    for (uint32_t i = 1; i < (uint32_t)cx->ranks * n; i += 2)
+        if (cx->workspace[cx->rank][at + i] != epoch) {
+            cx->watch = at + i;
+            return false;
+        }
+    return true;
+}
+static inline float *hl_sum_rows_at_epoch(struct hl_cx *cx, struct hl_gather *g, uint32_t at)
+{
+    const uint32_t n = cx->layout.row_words;
+    float *sums = hl_sums(cx);
+    uint32_t row[HL_HIDDEN_MAX];
+    (void)g;
+    memset(sums, 0, cx->hidden * sizeof *sums);
+    for (int source = 0; source < cx->ranks; source++, at += 2 * n) {
+        for (uint32_t i = 0; i < n; i++)
+            row[i] = cx->workspace[cx->rank][at + 2 * i];
+        hl_add_row(cx, sums, row);
+    }
+    return sums;
+}
+
+/* The sum rounded to the data type, in the residual output: what a plain allreduce leaves for the next kernel. */
+static inline void hl_store_sum(struct hl_cx *cx, uint32_t token, const float *sums)
+{
+    hl_pack_row(sums, cx->layout.row_words, cx->layout.dtype, cx->residual_out + (size_t)token * cx->layout.row_words);
+}
+static inline float *hl_load_sum(struct hl_cx *cx, uint32_t token)
+{
+    float *sums = hl_sums(cx);
+    hl_unpack_row(cx->residual_out + (size_t)token * cx->layout.row_words, cx->layout.row_words, cx->layout.dtype, sums);
+    return sums;
+}
+static inline float *hl_load_input(struct hl_cx *cx, uint32_t token)
+{
+    float *sums = hl_sums(cx);
+    hl_unpack_row(cx->input + (size_t)token * cx->layout.row_words, cx->layout.row_words, cx->layout.dtype, sums);
+    return sums;
+}
+
+/* Rounds a sum to the data type, sanitises it and keeps it for hl_reduced(). */
+static inline void hl_keep_reduced(struct hl_cx *cx, struct hl_gather *g, const float *sums)
+{
+    (void)g;
+    hl_pack_row(sums, cx->layout.row_words, cx->layout.dtype, cx->regs);
+    for (uint32_t i = 0; i < cx->layout.row_words; i++)
+        cx->regs[i] = hl_sanitise(cx->regs[i], cx->layout.dtype);
+}
+
+static inline struct hl_fragment hl_reduced(const struct hl_cx *cx, struct hl_gather *g)
+{
+    (void)g;
+    return (struct hl_fragment){ cx->regs, false };
+}
+
+/* residual out = sum + residual; norm out = residual out / rms * gamma. */
+static inline void hl_finish_row(struct hl_cx *cx, uint32_t token, float *sums)
+{
+    const size_t row = (size_t)token * cx->layout.row_words;
+    hl_add_row(cx, sums, cx->residual + row);
+    hl_pack_row(sums, cx->layout.row_words, cx->layout.dtype, cx->residual_out + row);
+    float gamma[HL_HIDDEN_MAX], squares = 0;
+    for (uint32_t i = 0; i < cx->hidden; i++)
+        squares += sums[i] * sums[i];
+    const float scale = 1.0f / sqrtf(squares / (float)cx->hidden + HL_RMS_EPSILON);
+    hl_unpack_row(cx->gamma, cx->layout.row_words, cx->layout.dtype, gamma);
+    for (uint32_t i = 0; i < cx->hidden; i++)
+        sums[i] *= scale * gamma[i];
+    hl_pack_row(sums, cx->layout.row_words, cx->layout.dtype, cx->norm_out + row);
+}

@@ -1,0 +1,52 @@
+/* The words of the kernels: data types, protocols, stages, sentinel comparisons and mutants.
+ *
+ * Each list is one X-macro, X(ID, name, doc), so that the enum, its names and its documentation cannot
+ * drift apart.
+ * C11 and CUDA C++; includes nothing of the rest of hanglab. */
+#pragma once
+
+/* X(ID, name, doc) */
+#define HL_DTYPES(X) \
+    X(HL_BF16, "bf16", "bfloat16, summed in fp32") \
+    X(HL_FP16, "fp16", "IEEE half precision, summed in fp32") \
+    X(HL_FP32, "fp32", "IEEE single precision")
+
+/* X(ID, name, doc). A protocol is what one call runs on the device. */
+#define HL_PROTOCOLS(X) \
+    X(HL_MNNVL_ONESHOT, "mnnvl-oneshot", "one kernel: every rank pushes its rows to all, waits for all, norms") \
+    X(HL_MNNVL_TWOSHOT, "mnnvl-twoshot", "scatter, reduce and broadcast in one kernel, the norm and the rotation in a second") \
+    X(HL_TRTLLM_ONESHOT, "trtllm-oneshot", "Lamport push with a shared arrival counter that is tested for equality") \
+    X(HL_TRTLLM_TWOSHOT, "trtllm-twoshot", "pull, reduce, push between 3-valued barrier flags (release/acquire)") \
+    X(HL_NCCL, "nccl", "plain allreduce with an epoch beside each word, then residual + RMSNorm in a second kernel") \
+    X(HL_NORM_ONLY, "norm-only", "residual + RMSNorm without any allreduce: what a broken fallback leaves")
+
+/* X(ID, name, doc). Where in a protocol a wait stands. */
+#define HL_STAGES(X) \
+    X(HL_STAGE_ONESHOT, "oneshot", "all ranks' rows, pushed by their owners") \
+    X(HL_STAGE_SCATTER, "scatter", "the rows that this rank reduces") \
+    X(HL_STAGE_BROADCAST, "broadcast", "the reduced rows") \
+    X(HL_STAGE_BARRIER, "barrier", "3-valued flags of the trtllm two-shot") \
+    X(HL_STAGE_ARRIVALS, "arrivals", "the arrival counter that the leading CTA waits for")
+
+/* X(ID, name, doc) */
+#define HL_COMPARES(X) \
+    X(HL_COMPARE_BITS, "bits", "the word's bits equal 0x80000000: FlashInfer from 0.6.12 on (#3304)") \
+    X(HL_COMPARE_FLOAT_FTZ, "float-ftz", "float == -0.0 under -ftz=true: also true for negative subnormal words (FlashInfer before 0.6.12)")
+
+/* X(ID, name, doc). A mutant is a wrong build of a subject, the negative control. */
+#define HL_MUTANTS(X) \
+    X(HL_MUTANT_NONE, "none", "the right protocol") \
+    X(HL_MUTANT_NO_SANITISE, "no-sanitise", "a payload of -0.0 is sent as it is, so that it reads as the sentinel") \
+    X(HL_MUTANT_SHORT_CLEAR, "short-clear", "clears what this call uses, not what the dirty buffer holds (TensorRT-LLM#6237)") \
+    X(HL_MUTANT_LATE_CLEAR, "late-clear", "clears each buffer one call too late, when peers may write it again") \
+    X(HL_MUTANT_DROP_STORE, "drop-store", "rank 1 does not store its last row to rank 0 in its 5th call")
+
+#define HL_ENUMERATOR(id, name, doc) id,
+enum hl_dtype { HL_DTYPES(HL_ENUMERATOR) HL_DTYPE_COUNT };
+enum hl_protocol { HL_PROTOCOLS(HL_ENUMERATOR) HL_PROTOCOL_COUNT };
+enum hl_stage { HL_STAGES(HL_ENUMERATOR) HL_STAGE_COUNT };
+enum hl_compare { HL_COMPARES(HL_ENUMERATOR) HL_COMPARE_COUNT };
+enum hl_mutant { HL_MUTANTS(HL_ENUMERATOR) HL_MUTANT_COUNT };
+
+/* Largest world that a step source is built for; world sizes are 2, 4, 8 and 16. */
+#define HL_RANKS_MAX 16

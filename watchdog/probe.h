@@ -1,0 +1,39 @@
+/* What the watchdog may look at when it suspects a stall: memory of the ranks and state of their hosts.
+ *
+ * An engine (or a recording) implements it; no call may block on stuck GPU work. */
+#pragma once
+#include "feed.h"
+
+enum hl_host_state { HL_HOST_RUNNING, HL_HOST_BLOCKED, HL_HOST_EXITED, HL_HOST_DEAD };
+
+/* How many CTAs of a rank's oldest unfinished kernel run, wait to start, and have ended. */
+struct hl_residency {
+    uint32_t ctas, started, ended;
+    uint32_t room; /* CTAs that the GPU still has room for; UINT32_MAX: not known */
+};
+
+/* The last store and the last clear that hit a word; `known` false where the engine keeps no journal. */
+struct hl_word_history {
+    bool known;
+    int stored_by;         /* rank, -1 never */
+    uint32_t stored_call;
+    uint64_t stored_ns;
+    int cleared_by;        /* rank, -1 never; workspace-init counts as a clear */
+    uint32_t cleared_call; /* UINT32_MAX: by workspace-init */
+    uint64_t cleared_ns;
+};
+
+struct hl_probe {
+    void *user;
+    int ranks;
+    /* Layout of a workspace, as executed; the same for all ranks. */
+    const struct hl_layout *(*layout)(void *user, int workspace);
+    enum hl_compare compare;
+    /* Copies `count` words of a rank's workspace. 0, or -1 when they cannot be read. */
+    int (*read_words)(void *user, int rank, int workspace, uint32_t first, uint32_t count, uint32_t *words);
+    enum hl_host_state (*host_state)(void *user, int rank);
+    /* The host's stack, innermost frame first, one frame a line. Returns the length without the final 0. */
+    size_t (*host_stack)(void *user, int rank, char *text, size_t size);
+    struct hl_residency (*residency)(void *user, int rank);
+    struct hl_word_history (*word_history)(void *user, int rank, int workspace, uint32_t word);
+};

@@ -1,0 +1,23 @@
+/* The watchdog core: follows the feed, tells a stall, collects evidence in a fixed order.
+ *
+ * It knows the feed and the layout description, neither the engine nor the scenario. */
+#pragma once
+#include "evidence.h"
+
+struct hl_watch;
+
+/* `threshold_ns` 0: learned from healthy calls, with a floor. NULL when out of memory. */
+struct hl_watch *hl_watch_create(int ranks, int workspaces, uint64_t threshold_ns);
+void hl_watch_destroy(struct hl_watch *watch);
+
+/* Takes one event; never allocates. */
+void hl_watch_event(struct hl_watch *watch, const struct hl_event *event);
+
+/* Is work pending without progress for the threshold, or for ever (after a quiescent event)? */
+bool hl_watch_stalled(const struct hl_watch *watch, uint64_t now_ns);
+
+/* Fills evidence from what was followed and, unless `probe` is NULL, from the ranks' memory and hosts:
+ * flags of all ranks, slots, in-flight calls, host stacks. The caller calls hl_evidence_finish().
+ * Returns 0, or -1 when out of memory. */
+int hl_watch_collect(struct hl_watch *watch, const struct hl_probe *probe, uint64_t now_ns,
+                     struct hl_evidence *evidence);

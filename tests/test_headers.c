@@ -1,0 +1,94 @@
+/* Every header of the tree compiles alone, as C11: nobody has to know what to include before it. */
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <glob.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct header {
+    char path[PATH_MAX]; /* relative to the source root */
+};
+
+static const char *required_env(const char *name)
+{
+    const char *value = getenv(name);
+    if (value == NULL) {
+        fprintf(stderr, "%s is not set; meson test sets it\n", name);
+        exit(2);
+    }
+    return value;
+}
+
+/* Of CUDA's own headers only nvcc can say whether they compile. */
+static const char *const patterns[] = {
+    "framework/include/hanglab/*.h",
+    "framework/*/*.h",
+    "framework/engine/sim/*.h",
+    "kernels/*.h",
+    "kernels/sim/*.h",
+    "watchdog/*.h",
+    "reports/*.h",
+    "tests/*.h",
+    "tests/bench/*.h",
+};
+
+/* 1 when the header compiles alone. The compiler's messages go to this suite's stderr. */
+static bool compiles_alone(const char *path, const char *options)
+{
+    char command[3 * PATH_MAX];
+    int length =
+        snprintf(command, sizeof(command),
+                 "cd '%s' && %s -std=c11 %s -Wall -Wextra -Werror -fsyntax-only -Iframework/include -I. "
+                 "-include '%s' -x c /dev/null",
+                 required_env("HANGLAB_SOURCE"), required_env("HANGLAB_CC"), options, path);
+    cr_assert_lt(length, (int)sizeof(command));
+    return system(command) == 0;
+}
+
+/* All headers, as absolute paths; to be freed with globfree(). */
+static glob_t find_headers(void)
+{
+    glob_t found = { 0 };
+    const char *root = required_env("HANGLAB_SOURCE");
+    for (size_t i = 0; i < sizeof(patterns) / sizeof(*patterns); i++) {
+        char pattern[PATH_MAX];
+        snprintf(pattern, sizeof(pattern), "%s/%s", root, patterns[i]);
+        glob(pattern, i == 0 ? 0 : GLOB_APPEND, NULL, &found);
+    }
+    return found;
+}
+
+static void free_headers(struct criterion_test_params *params) { cr_free(params->params); }
+
+ParameterizedTestParameters(headers, compile_alone)
+{
+    glob_t found = find_headers();
+    struct header *headers = cr_malloc((found.gl_pathc + 1) * sizeof(*headers));
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        snprintf(headers[i].path, PATH_MAX, "%s",
+                 found.gl_pathv[i] + strlen(required_env("HANGLAB_SOURCE")) + 1);
+    globfree(&found);
+    return cr_make_param_array(struct header, headers, found.gl_pathc, free_headers);
+}
+
+ParameterizedTest(struct header *header, headers, compile_alone)
+{
+    const char *options =
+        strncmp(header->path, "framework/include/", 18) == 0 ? "-pedantic-errors" : "-D_GNU_SOURCE";
+    cr_assert(compiles_alone(header->path, options), "%s does not compile alone (see above)", header->path);
+}
+
+Test(headers, are_found)
+{
+    glob_t found = find_headers();
+    cr_assert_gt(found.gl_pathc, 20, "only %zu headers found", found.gl_pathc);
+    globfree(&found);
+}
+
+Test(headers, a_broken_header_is_noticed)
+{
+    cr_assert(compiles_alone("kernels/words.h", ""));
+    cr_assert_not(compiles_alone("kernels/words.h", "-Duint32_t=nothing_known 2>/dev/null"));
+}

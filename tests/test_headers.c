@@ -67,11 +67,14 @@ ParameterizedTestParameters(headers, compile_alone)
 {
     glob_t found = find_headers();
     struct header *headers = cr_malloc((found.gl_pathc + 1) * sizeof(*headers));
-    for (size_t i = 0; i < found.gl_pathc; i++)
-        snprintf(headers[i].path, PATH_MAX, "%s",
-                 found.gl_pathv[i] + strlen(required_env("HANGLAB_SOURCE")) + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        const char *path = found.gl_pathv[i] + strlen(required_env("HANGLAB_SOURCE")) + 1;
+        if (strcmp(path, STEP_BODY) != 0)
+            snprintf(headers[n++].path, PATH_MAX, "%s", path);
+    }
     globfree(&found);
-    return cr_make_param_array(struct header, headers, found.gl_pathc, free_headers);
+    return cr_make_param_array(struct header, headers, n, free_headers);
 }
 
 ParameterizedTest(struct header *header, headers, compile_alone)

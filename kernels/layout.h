@@ -83,9 +83,10 @@ HL_INLINE struct hl_layout hl_layout_make(enum hl_family family, int ranks, uint
 /* Stages that a protocol divides a buffer into; the same bytes are 1 stage for one-shot and 2 for two-shot. */
 HL_INLINE int hl_protocol_stages(enum hl_protocol protocol) { return protocol == HL_MNNVL_TWOSHOT ? 2 : 1; }
 
+/* `stages` is 1 or 2: a shift, because a GPU divides slowly. */
 HL_INLINE uint32_t hl_stage_at(const struct hl_layout *l, uint32_t buffer, uint32_t stage, uint32_t stages)
 {
-    return l->buffers_at + buffer * l->words_per_buffer + stage * (l->words_per_buffer / stages);
+    return l->buffers_at + buffer * l->words_per_buffer + stage * (l->words_per_buffer >> (stages == 2));
 }
 
 /* mnnvl one-shot: [token][rank][hidden] (M:946). */
@@ -133,4 +134,15 @@ HL_INLINE uint32_t hl_mnnvl_dirty_bytes(const struct hl_layout *l, enum hl_proto
     if (protocol == HL_MNNVL_ONESHOT)
         return stage == 0 ? tokens * ranks * row_bytes : 0;
     return stage == 0 ? hl_round_up(tokens, ranks) * row_bytes : tokens * row_bytes;
+}
+
+/* The flags of a fresh workspace (trtllm_mnnvl_ar.py:184-190, trtllm_ar.py:745-766); the other words are 0. */
+HL_INLINE void hl_workspace_flags(const struct hl_layout *l, uint32_t *flags)
+{
+    if (l->family == HL_FAMILY_MNNVL) {
+        flags[HL_MNNVL_DIRTY] = 2;
+        flags[HL_MNNVL_BYTES_PER_BUFFER] = l->words_per_buffer * 4;
+    } else if (l->family == HL_FAMILY_TRTLLM) {
+        flags[HL_TRTLLM_COMM_BYTES] = l->words_per_buffer * 4;
+    }
 }

@@ -19,16 +19,19 @@ HL_STEP_INLINE void hl_mnnvl_read_flags(struct hl_step *t, const struct hl_cx *c
     t->buffer = (uint8_t)hl_flag(cx, HL_MNNVL_CURRENT);
     t->dirty = (uint8_t)hl_flag(cx, HL_MNNVL_DIRTY);
     t->dirty_stages = (uint8_t)hl_flag(cx, HL_MNNVL_DIRTY_STAGES);
-    for (int stage = 0; stage < 2; stage++)
-        t->clear_words[stage] = hl_flag(cx, HL_MNNVL_CLEAR_BYTES + (uint32_t)stage) / 4;
-    if (HL_MUTANT(SHORT_CLEAR))
-        for (int stage = 0; stage < t->dirty_stages && stage < 2; stage++)
-            t->clear_words[stage] = hl_mnnvl_dirty_bytes(&cx->layout, hl_protocol(cx), (uint32_t)stage, hl_tokens(cx)) / 4;
+    HL_UNROLL
+    for (uint32_t stage = 0; stage < 2; stage++) {
+        const uint32_t bytes = HL_MUTANT(SHORT_CLEAR)
+                                   ? hl_mnnvl_dirty_bytes(&cx->layout, hl_protocol(cx), stage, hl_tokens(cx))
+                                   : hl_flag(cx, HL_MNNVL_CLEAR_BYTES + stage);
+        t->clear_words[stage] = stage < t->dirty_stages ? bytes / 4 : 0;
+    }
     if (HL_MUTANT(LATE_CLEAR))
         t->dirty = (uint8_t)((t->buffer + 1) % 3);
 }
 
-/* Clears one stage of the dirty buffer, all agents of the grid striding over it (M:266-282). */
+/* Clears one stage of the dirty buffer, all agents of the grid striding over it (M:266-282). A stage that
+ * is not dirty has no words to clear. */
 #define HL_CLEAR_STAGE(t, cx) \
     for ((t)->item = hl_lane(cx) * hl_fragment_words(cx); (t)->item < (t)->clear_words[(t)->stage]; \
          (t)->item += hl_lanes(cx) * hl_fragment_words(cx)) { \
@@ -57,6 +60,8 @@ HL_STEP(mnnvl_oneshot)
     struct hl_gather g;
     HL_BEGIN(t);
     HL_AWAIT(t, hl_previous_kernel_done(cx));
+    hl_prefetch_input(cx, hl_cta(cx));
+    hl_prefetch_residual(cx, hl_cta(cx));
     hl_mnnvl_read_flags(t, cx);
     HL_POINT(t);
     for (t->token = (uint16_t)hl_cta(cx); t->token < hl_tokens(cx); t->token += (uint16_t)hl_ctas(cx)) {
@@ -70,7 +75,8 @@ HL_STEP(mnnvl_oneshot)
     }
     hl_arrive(cx, HL_MNNVL_ARRIVED);
     HL_POINT(t);
-    for (t->stage = 0; t->stage < t->dirty_stages; t->stage++)
+    HL_UNROLL
+    for (t->stage = 0; t->stage < 2; t->stage++)
         HL_CLEAR_STAGE(t, cx)
     for (t->token = (uint16_t)hl_cta(cx); t->token < hl_tokens(cx); t->token += (uint16_t)hl_ctas(cx)) {
         HL_AWAIT(t, hl_rows_arrived(cx, &g, hl_mnnvl_oneshot_slot(&cx->layout, t->buffer, t->token, 0),
@@ -93,6 +99,7 @@ HL_STEP(mnnvl_twoshot)
     struct hl_gather g;
     HL_BEGIN(t);
     HL_AWAIT(t, hl_previous_kernel_done(cx));
+    hl_prefetch_input(cx, hl_cta(cx));
     hl_mnnvl_read_flags(t, cx);
     HL_POINT(t);
     for (t->token = (uint16_t)hl_cta(cx); t->token < hl_tokens(cx); t->token += (uint16_t)hl_ctas(cx)) {
@@ -102,8 +109,7 @@ HL_STEP(mnnvl_twoshot)
     }
     hl_trigger(cx);
     t->stage = 0;
-    if (t->dirty_stages > 0)
-        HL_CLEAR_STAGE(t, cx)
+    HL_CLEAR_STAGE(t, cx)
     for (t->token = (uint16_t)hl_cta(cx); t->token < hl_tokens(cx); t->token += (uint16_t)hl_ctas(cx)) {
         if (t->token % hl_ranks(cx) != (uint32_t)hl_rank(cx))
             continue;
@@ -119,8 +125,7 @@ HL_STEP(mnnvl_twoshot)
         }
     }
     t->stage = 1;
-    if (t->dirty_stages > 1)
-        HL_CLEAR_STAGE(t, cx)
+    HL_CLEAR_STAGE(t, cx)
     HL_END(t);
 }
 
@@ -135,6 +140,7 @@ HL_STEP(mnnvl_norm)
     hl_arrive(cx, HL_MNNVL_ARRIVED);
     HL_POINT(t);
     for (t->token = (uint16_t)hl_cta(cx); t->token < hl_tokens(cx); t->token += (uint16_t)hl_ctas(cx)) {
+        hl_prefetch_residual(cx, t->token);
         HL_AWAIT(t, hl_row_arrived(cx, &g, hl_mnnvl_broadcast_slot(&cx->layout, t->buffer, t->token)));
         hl_finish_row(cx, t->token,
                       hl_one_row(cx, &g, hl_mnnvl_broadcast_slot(&cx->layout, t->buffer, t->token)));

@@ -19,6 +19,8 @@ HL_STEP(trtllm_oneshot)
     HL_BEGIN(t);
     HL_AWAIT(t, hl_previous_kernel_done(cx));
     hl_trigger(cx); /* before flags and stores, unless triggerCompletionAtEnd (T:1514) */
+    hl_prefetch_input(cx, hl_cta(cx));
+    hl_prefetch_residual(cx, hl_cta(cx));
     t->buffer = (uint8_t)hl_flag(cx, HL_TRTLLM_CURRENT);
     t->dirty = (uint8_t)((t->buffer + (HL_MUTANT(LATE_CLEAR) ? 1u : 2u)) % 3);
     t->clear_words[0] = hl_flag(cx, HL_TRTLLM_CLEAR_ELEMENTS) * hl_dtype_bytes(cx->layout.dtype) / 4;

@@ -107,6 +107,10 @@ static inline struct hl_fragment hl_input(const struct hl_cx *cx, uint32_t token
 {
     return (struct hl_fragment){ cx->input + (size_t)token * cx->layout.row_words, !HL_MUTANT(NO_SANITISE) };
 }
+/* A GPU starts to load these rows here, for later use; they do not change while the call runs. */
+static inline void hl_prefetch_input(const struct hl_cx *cx, uint32_t token) { (void)cx, (void)token; }
+static inline void hl_prefetch_residual(const struct hl_cx *cx, uint32_t token) { (void)cx, (void)token; }
+
 static inline void hl_store(struct hl_cx *cx, int rank, uint32_t at, struct hl_fragment f)
 {
     uint32_t *to = cx->workspace[rank] + at;

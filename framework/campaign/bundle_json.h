@@ -1,0 +1,14 @@
+/* What the JSON files of a bundle say. The functions that return json_t give NULL when out of memory. */
+#pragma once
+#include <jansson.h>
+#include "bundle.h"
+
+/* Known fields only, in the order of design section 10; NULL when nobody is named. */
+json_t *hl_culprit_json(const struct hl_culprit *culprit);
+
+json_t *hl_bundle_verdict_json(const struct hl_bundle *bundle);
+json_t *hl_bundle_flags_json(const struct hl_bundle *bundle);
+json_t *hl_bundle_slots_json(const struct hl_bundle *bundle);
+
+/* JSON Lines, oldest event first. -1 when out of memory or the stream failed. */
+int hl_bundle_write_timeline(const struct hl_bundle *bundle, FILE *out);

@@ -126,7 +126,7 @@ static int write_timeline(const struct hl_bundle *b, int rank, int workspace, FI
 {
     (void)rank;
     (void)workspace;
-    return hl_bundle_write_timeline(b, out);
+    return hl_timeline_write(b->timeline, b->program, out);
 }
 static int write_scenario(const struct hl_bundle *b, int rank, int workspace, FILE *out)
 {
@@ -162,22 +162,26 @@ static int write_repro(const struct hl_bundle *b, int rank, int workspace, FILE 
     char self[PATH_MAX];
     const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     self[n > 0 ? n : 0] = '\0';
-    fprintf(out, "#!/bin/sh\n"
-                 "# Runs this very run again: same case, same seed. Expected: %s.\n"
-                 "# Takes $HANGLAB, else the hanglab that made this bundle, else the one in PATH;\n"
-                 "# more options may follow, e.g. --format json.\n"
-                 "made_by=", hl_words_name(&hl_words_verdicts, b->result->finding.verdict));
+    fprintf(out,
+            "#!/bin/sh\n"
+            "# Runs this very run again: same case, same seed. Expected: %s.\n"
+            "# Takes $HANGLAB, else the hanglab that made this bundle, else the one in PATH;\n"
+            "# more options may follow, e.g. --format json.\n"
+            "made_by=",
+            hl_words_name(&hl_words_verdicts, b->result->finding.verdict));
     write_quoted(self, out);
-    fprintf(out, "\n[ -x \"$made_by\" ] || made_by=hanglab\n"
-                 "exec \"${HANGLAB:-$made_by}\" run --engine %s --run-seed %" PRIu64 " --geometry %s \\\n"
-                 "  --out \"${TMPDIR:-/tmp}/hanglab-repro\" \"$@\" \"$(dirname \"$0\")/scenario.yaml\"\n",
+    fprintf(out,
+            "\n[ -x \"$made_by\" ] || made_by=hanglab\n"
+            "exec \"${HANGLAB:-$made_by}\" run --engine %s --run-seed %" PRIu64 " --geometry %s \\\n"
+            "  --out \"${TMPDIR:-/tmp}/hanglab-repro\" \"$@\" \"$(dirname \"$0\")/scenario.yaml\"\n",
             b->engine, b->result->seed, hl_words_name(&hl_words_geometries, b->c->config.geometry));
     return fchmod(fileno(out), 0755);
 }
 
 static int write_workspace(const struct hl_bundle *b, int rank, int workspace, FILE *out)
 {
-    const uint32_t words_max = HL_BUNDLE_WORKSPACE_BYTES_MAX / 4, words = b->evidence->layout[workspace].words;
+    const uint32_t words_max = HL_BUNDLE_WORKSPACE_BYTES_MAX / 4,
+                   words = b->evidence->layout[workspace].words;
     const uint32_t total = words < words_max ? words : words_max;
     uint32_t chunk[1024];
     for (uint32_t at = 0; at < total;) {
@@ -230,9 +234,9 @@ static int fill(const struct hl_bundle *b, const char *folder)
     static const struct {
         const char *name;
         write_file_fn write_file;
-    } files[] = { { "scenario.yaml", write_scenario }, { "repro.sh", write_repro },
+    } files[] = { { "scenario.yaml", write_scenario },  { "repro.sh", write_repro },
                   { "timeline.jsonl", write_timeline }, { "flags.json", write_flags },
-                  { "slots.json", write_slots },       { "verdict.json", write_verdict } };
+                  { "slots.json", write_slots },        { "verdict.json", write_verdict } };
     char stacks[PATH_MAX];
     snprintf(stacks, sizeof stacks, "%s/stacks", folder);
     if (mkdir(folder, 0777) < 0 || mkdir(stacks, 0777) < 0)

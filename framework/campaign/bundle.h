@@ -1,18 +1,18 @@
 /* Evidence bundles: what a hung, wrong or crashed run leaves behind (design section 9).
  *
  * OUT/evidence/<case>/<run>/ = verdict.json, scenario.yaml, repro.sh, timeline.jsonl, flags.json, slots.json,
- * workspace-rank<r>-<w>.bin, stacks/rank<r>.txt. It is whole or absent: written under a temporary name, every file
- * fsynced, then renamed; a bundle that was there before is replaced in the same step. */
+ * workspace-rank<r>-<w>.bin, stacks/rank<r>.txt. It is whole or absent: written under a temporary name, every
+ * file fsynced, then renamed; a bundle that was there before is replaced in the same step. */
 #pragma once
 #include "run.h"
-#include "../../watchdog/watch.h"
+#include "timeline.h"
 
 struct hl_bundle {
     const struct hl_scenario *scenario;
     const struct hl_case *c;
     const struct hl_run_result *result;
     const struct hl_evidence *evidence;
-    const struct hl_watch *watch;     /* for the timeline */
+    const struct hl_timeline *timeline;
     const struct hl_program *program;
     const struct hl_probe *probe;
     const char *engine;

@@ -52,10 +52,11 @@ json_t *hl_culprit_json(const struct hl_culprit *culprit)
 static json_t *record_json(const struct hl_call_record *r)
 {
     json_t *json = json_pack("{s:I, s:I, s:I, s:i, s:i, s:i, s:s, s:s, s:I, s:I, s:I, s:I}", "call",
-                             (json_int_t)r->call, "op", (json_int_t)r->op, "launch", (json_int_t)r->launch, "site",
-                             (int)r->site, "workspace", (int)r->workspace, "stream", (int)r->stream, "protocol",
-                             hl_words_name(&hl_words_protocols, r->protocol), "dtype", hl_words_name(&hl_words_dtypes, r->dtype), "tokens",
-                             (json_int_t)r->tokens, "exec_tokens", (json_int_t)r->exec_tokens, "rows_written",
+                             (json_int_t)r->call, "op", (json_int_t)r->op, "launch", (json_int_t)r->launch,
+                             "site", (int)r->site, "workspace", (int)r->workspace, "stream", (int)r->stream,
+                             "protocol", hl_words_name(&hl_words_protocols, r->protocol), "dtype",
+                             hl_words_name(&hl_words_dtypes, r->dtype), "tokens", (json_int_t)r->tokens,
+                             "exec_tokens", (json_int_t)r->exec_tokens, "rows_written",
                              (json_int_t)r->rows_written, "ctas", (json_int_t)r->ctas);
     if (json && r->graph != UINT16_MAX) {
         set(json, "graph", json_integer(r->graph));
@@ -67,8 +68,8 @@ static json_t *record_json(const struct hl_call_record *r)
 
 static json_t *residency_json(const struct hl_residency *r)
 {
-    json_t *json = json_pack("{s:I, s:I, s:I}", "ctas", (json_int_t)r->ctas, "started", (json_int_t)r->started,
-                             "ended", (json_int_t)r->ended);
+    json_t *json = json_pack("{s:I, s:I, s:I}", "ctas", (json_int_t)r->ctas, "started",
+                             (json_int_t)r->started, "ended", (json_int_t)r->ended);
     if (json && r->room != UINT32_MAX)
         set(json, "room", json_integer(r->room));
     return json;
@@ -96,9 +97,10 @@ static json_t *rank_json(const struct hl_bundle *b, int rank)
     set(json, "pending", pending);
     set(json, "residency", residency_json(&r->residency));
     if (r->overlap.seen)
-        set(json, "overlap", json_pack("{s:i, s:I, s:I, s:I}", "workspace", r->overlap.workspace, "first",
-                                       (json_int_t)r->overlap.first, "second", (json_int_t)r->overlap.second, "time_ns",
-                                       (json_int_t)r->overlap.time_ns));
+        set(json, "overlap",
+            json_pack("{s:i, s:I, s:I, s:I}", "workspace", r->overlap.workspace, "first",
+                      (json_int_t)r->overlap.first, "second", (json_int_t)r->overlap.second, "time_ns",
+                      (json_int_t)r->overlap.time_ns));
     return json;
 }
 
@@ -114,15 +116,16 @@ static json_t *divergence_json(const struct hl_evidence *e)
             set(json, "before", record_json(&d->before[rank]));
         json_array_append_new(ranks, json);
     }
-    return json_pack("{s:i, s:I, s:o}", "workspace", d->workspace, "call", (json_int_t)d->call, "ranks", ranks);
+    return json_pack("{s:i, s:I, s:o}", "workspace", d->workspace, "call", (json_int_t)d->call, "ranks",
+                     ranks);
 }
 
 static json_t *wrong_json(const struct hl_wrong_result *w)
 {
-    json_t *json = json_pack("{s:s, s:i, s:o, s:I, s:I, s:s, s:I}", "kind", hl_wrong_kind_name(w->kind), "rank", w->rank,
-                             "record", record_json(&w->record), "token", (json_int_t)w->token, "element",
-                             (json_int_t)w->element, "output", w->in_norm_out ? "norm" : "residual", "count",
-                             (json_int_t)w->count);
+    json_t *json = json_pack("{s:s, s:i, s:o, s:I, s:I, s:s, s:I}", "kind", hl_wrong_kind_name(w->kind),
+                             "rank", w->rank, "record", record_json(&w->record), "token",
+                             (json_int_t)w->token, "element", (json_int_t)w->element, "output",
+                             w->in_norm_out ? "norm" : "residual", "count", (json_int_t)w->count);
     if (!json)
         return NULL;
     /* JSON has no NaN and no infinity: such values are spelled. */
@@ -145,15 +148,19 @@ static json_t *configuration_json(const struct hl_bundle *b)
         set(params, b->c->params[i].path, json_string(b->c->params[i].value));
     json_t *faults = json_array();
     for (int i = 0; i < c->n_faults; i++)
-        json_array_append_new(faults, json_pack("{s:s, s:i, s:i}", "fault", hl_words_name(&hl_words_faults, c->faults[i].kind), "rank",
+        json_array_append_new(faults, json_pack("{s:s, s:i, s:i}", "fault",
+                                                hl_words_name(&hl_words_faults, c->faults[i].kind), "rank",
                                                 c->faults[i].rank, "call", c->faults[i].call));
-    return json_pack("{s:o, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:{s:I, s:I}, s:{s:I, s:I}}", "params", params, "ranks",
-                     c->world.ranks, "backend", hl_words_name(&hl_words_backends, c->subject.backend), "strategy",
-                     hl_words_name(&hl_words_strategies, c->subject.strategy), "dtype", hl_words_name(&hl_words_dtypes, c->subject.dtype), "mode",
-                     hl_words_name(&hl_words_modes, c->schedule.mode), "fusion", hl_words_name(&hl_words_fusions, c->schedule.fusion), "rows",
-                     hl_words_name(&hl_words_rows, c->payload.rows), "faults", faults, "real", "hidden", (json_int_t)r->real.hidden,
-                     "tokens_max", (json_int_t)r->real.tokens_max, "executed", "hidden", (json_int_t)r->executed.hidden,
-                     "tokens_max", (json_int_t)r->executed.tokens_max);
+    return json_pack(
+        "{s:o, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:{s:I, s:I}, s:{s:I, s:I}}", "params", params,
+        "ranks", c->world.ranks, "backend", hl_words_name(&hl_words_backends, c->subject.backend), "strategy",
+        hl_words_name(&hl_words_strategies, c->subject.strategy), "dtype",
+        hl_words_name(&hl_words_dtypes, c->subject.dtype), "mode",
+        hl_words_name(&hl_words_modes, c->schedule.mode), "fusion",
+        hl_words_name(&hl_words_fusions, c->schedule.fusion), "rows",
+        hl_words_name(&hl_words_rows, c->payload.rows), "faults", faults, "real", "hidden",
+        (json_int_t)r->real.hidden, "tokens_max", (json_int_t)r->real.tokens_max, "executed", "hidden",
+        (json_int_t)r->executed.hidden, "tokens_max", (json_int_t)r->executed.tokens_max);
 }
 
 static void add_finding(json_t *json, const struct hl_finding *f)
@@ -175,8 +182,8 @@ json_t *hl_bundle_verdict_json(const struct hl_bundle *b)
 {
     const struct hl_evidence *e = b->evidence;
     json_t *json = json_pack("{s:i, s:s, s:s, s:s, s:i, s:I}", "hanglab", 1, "case", b->c->id, "title",
-                             b->scenario->title ? b->scenario->title : b->scenario->name, "engine", b->engine, "run",
-                             b->run, "seed", (json_int_t)b->result->seed);
+                             b->scenario->title ? b->scenario->title : b->scenario->name, "engine", b->engine,
+                             "run", b->run, "seed", (json_int_t)b->result->seed);
     if (!json)
         return NULL;
     add_finding(json, &b->result->finding);
@@ -202,16 +209,19 @@ json_t *hl_bundle_verdict_json(const struct hl_bundle *b)
 /* The named words of a flag block, after the families' own structs (kernels/protocol.h). */
 static json_t *decoded_flags(enum hl_family family, const uint32_t *flags)
 {
-    static const char *const mnnvl[] = { "current", "dirty", "bytes_per_buffer", "dirty_stages", "clear_bytes_0",
-                                         "clear_bytes_1", "clear_bytes_2", "clear_bytes_3", "arrived" };
-    static const char *const trtllm[] = { "arrived", "barrier_flag", "current", "comm_bytes", "clear_elements" };
+    static const char *const mnnvl[] = { "current",       "dirty",         "bytes_per_buffer",
+                                         "dirty_stages",  "clear_bytes_0", "clear_bytes_1",
+                                         "clear_bytes_2", "clear_bytes_3", "arrived" };
+    static const char *const trtllm[] = { "arrived", "barrier_flag", "current", "comm_bytes",
+                                          "clear_elements" };
     static const char *const nccl[] = { "epoch", "arrived" };
     static_assert(sizeof mnnvl / sizeof mnnvl[0] == HL_MNNVL_FLAGS, "one name a flag");
     static_assert(sizeof trtllm / sizeof trtllm[0] == HL_TRTLLM_FLAGS, "one name a flag");
     static_assert(sizeof nccl / sizeof nccl[0] == HL_NCCL_FLAGS, "one name a flag");
     const char *const *names = family == HL_FAMILY_MNNVL ? mnnvl : family == HL_FAMILY_TRTLLM ? trtllm : nccl;
-    const int count = family == HL_FAMILY_MNNVL ? HL_MNNVL_FLAGS : family == HL_FAMILY_TRTLLM ? HL_TRTLLM_FLAGS
-                                                                                              : HL_NCCL_FLAGS;
+    const int count = family == HL_FAMILY_MNNVL    ? HL_MNNVL_FLAGS
+                      : family == HL_FAMILY_TRTLLM ? HL_TRTLLM_FLAGS
+                                                   : HL_NCCL_FLAGS;
     json_t *json = json_object();
     for (int i = 0; i < count; i++)
         set(json, names[i], json_integer(flags[i]));
@@ -222,8 +232,8 @@ static json_t *workspace_json(const struct hl_evidence *e, int rank, int workspa
 {
     const struct hl_workspace_evidence *w = &e->rank[rank].workspace[workspace];
     json_t *json = json_pack("{s:i, s:i, s:b, s:I, s:I, s:I}", "rank", rank, "workspace", workspace, "known",
-                             (int)w->known, "enqueued", (json_int_t)w->enqueued, "begun", (json_int_t)w->begun, "ended",
-                             (json_int_t)w->ended);
+                             (int)w->known, "enqueued", (json_int_t)w->enqueued, "begun",
+                             (json_int_t)w->begun, "ended", (json_int_t)w->ended);
     if (!json)
         return NULL;
     set_time(json, "initialised_ns", w->initialised_ns);
@@ -251,19 +261,21 @@ static json_t *layout_json(const struct hl_layout *l)
 {
     const uint64_t bytes = (uint64_t)l->words * 4;
     const uint64_t kept = bytes < HL_BUNDLE_WORKSPACE_BYTES_MAX ? bytes : HL_BUNDLE_WORKSPACE_BYTES_MAX;
-    return json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "family", hl_family_name(l->family), "dtype",
-                     hl_words_name(&hl_words_dtypes, l->dtype), "ranks", l->ranks, "tokens_max", (json_int_t)l->tokens_max, "row_words",
-                     (json_int_t)l->row_words, "barrier_at", (json_int_t)l->barrier_at, "comm_at",
-                     (json_int_t)l->comm_at, "buffers_at", (json_int_t)l->buffers_at, "words_per_buffer",
-                     (json_int_t)l->words_per_buffer, "bytes", (json_int_t)bytes, "bytes_kept", (json_int_t)kept);
+    return json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "family",
+                     hl_family_name(l->family), "dtype", hl_words_name(&hl_words_dtypes, l->dtype), "ranks",
+                     l->ranks, "tokens_max", (json_int_t)l->tokens_max, "row_words", (json_int_t)l->row_words,
+                     "barrier_at", (json_int_t)l->barrier_at, "comm_at", (json_int_t)l->comm_at, "buffers_at",
+                     (json_int_t)l->buffers_at, "words_per_buffer", (json_int_t)l->words_per_buffer, "bytes",
+                     (json_int_t)bytes, "bytes_kept", (json_int_t)kept);
 }
 
 static json_t *history_json(const struct hl_word_history *h)
 {
     json_t *json = json_object();
     if (h->stored_by >= 0)
-        set(json, "stored", json_pack("{s:i, s:I, s:I}", "by", h->stored_by, "call", (json_int_t)h->stored_call, "ns",
-                                      (json_int_t)h->stored_ns));
+        set(json, "stored",
+            json_pack("{s:i, s:I, s:I}", "by", h->stored_by, "call", (json_int_t)h->stored_call, "ns",
+                      (json_int_t)h->stored_ns));
     if (h->cleared_by >= 0) {
         json_t *cleared = json_pack("{s:i, s:I}", "by", h->cleared_by, "ns", (json_int_t)h->cleared_ns);
         if (h->cleared_call != UINT32_MAX)
@@ -275,10 +287,11 @@ static json_t *history_json(const struct hl_word_history *h)
 
 static json_t *slot_json(const struct hl_slot_evidence *s)
 {
-    json_t *json = json_pack("{s:i, s:i, s:s, s:i, s:I, s:s, s:I, s:I, s:I}", "rank", s->rank, "source", s->source, "stage",
-                             hl_words_name(&hl_words_stages, s->stage), "buffer", (int)s->buffer, "token", (json_int_t)s->token, "state",
-                             hl_slot_state_name(s->state), "words", (json_int_t)s->words, "missing",
-                             (json_int_t)s->words_missing, "sentinel", (json_int_t)s->words_sentinel);
+    json_t *json =
+        json_pack("{s:i, s:i, s:s, s:i, s:I, s:s, s:I, s:I, s:I}", "rank", s->rank, "source", s->source,
+                  "stage", hl_words_name(&hl_words_stages, s->stage), "buffer", (int)s->buffer, "token",
+                  (json_int_t)s->token, "state", hl_slot_state_name(s->state), "words", (json_int_t)s->words,
+                  "missing", (json_int_t)s->words_missing, "sentinel", (json_int_t)s->words_sentinel);
     if (!json || s->state == HL_SLOT_ARRIVED)
         return json;
     set(json, "first_missing", json_integer(s->first_missing));
@@ -297,6 +310,7 @@ json_t *hl_bundle_slots_json(const struct hl_bundle *b)
         json_array_append_new(layouts, layout_json(&e->layout[w]));
     for (uint32_t i = 0; i < e->n_slots; i++)
         json_array_append_new(slots, slot_json(&e->slots[i]));
-    return json_pack("{s:i, s:s, s:o, s:o, s:I}", "hanglab", 1, "compare", hl_words_name(&hl_words_compares, e->compare), "layouts",
-                     layouts, "slots", slots, "left_out", (json_int_t)e->slots_left_out);
+    return json_pack("{s:i, s:s, s:o, s:o, s:I}", "hanglab", 1, "compare",
+                     hl_words_name(&hl_words_compares, e->compare), "layouts", layouts, "slots", slots,
+                     "left_out", (json_int_t)e->slots_left_out);
 }

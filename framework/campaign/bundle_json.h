@@ -1,4 +1,4 @@
-/* What the JSON files of a bundle say. The functions that return json_t give NULL when out of memory. */
+/* What the JSON files of a bundle say. NULL when out of memory. */
 #pragma once
 #include <jansson.h>
 #include "bundle.h"
@@ -9,6 +9,3 @@ json_t *hl_culprit_json(const struct hl_culprit *culprit);
 json_t *hl_bundle_verdict_json(const struct hl_bundle *bundle);
 json_t *hl_bundle_flags_json(const struct hl_bundle *bundle);
 json_t *hl_bundle_slots_json(const struct hl_bundle *bundle);
-
-/* JSON Lines, oldest event first. -1 when out of memory or the stream failed. */
-int hl_bundle_write_timeline(const struct hl_bundle *bundle, FILE *out);

@@ -64,8 +64,8 @@ static void take_crash(struct hl_campaign_item *item, const struct hl_pool_resul
         snprintf(result->reason, sizeof result->reason, "the process of this case died of signal %d (%s)",
                  from->signal, strsignal(from->signal));
     else
-        snprintf(result->reason, sizeof result->reason, "the process of this case ended by itself with code %d",
-                 from->exit_code);
+        snprintf(result->reason, sizeof result->reason,
+                 "the process of this case ended by itself with code %d", from->exit_code);
     result->finding.verdict = HL_VERDICT_CRASH;
     snprintf(result->finding.summary, sizeof result->finding.summary, "%s", result->reason);
     result->ok = hl_case_as_expected(&item->c->expected, result);
@@ -109,8 +109,13 @@ static void tick(void *user, size_t finished)
 enum hl_status hl_campaign_run(struct hl_campaign *campaign, struct hl_error *error)
 {
     struct conductor conductor = { campaign, now_s() };
-    const struct hl_pool pool = { .n_tasks = campaign->n_items, .jobs = campaign->jobs, .user = &conductor,
-                                  .work = work, .may_start = may_start, .deliver = deliver, .tick = tick };
+    const struct hl_pool pool = { .n_tasks = campaign->n_items,
+                                  .jobs = campaign->jobs,
+                                  .user = &conductor,
+                                  .work = work,
+                                  .may_start = may_start,
+                                  .deliver = deliver,
+                                  .tick = tick };
     const enum hl_status status = hl_pool_run(&pool, &campaign->interrupted, error);
     campaign->wall_s = now_s() - conductor.begun_s;
     return status;

@@ -11,11 +11,11 @@ struct hl_campaign_item {
 struct hl_campaign {
     struct hl_campaign_item *items;
     size_t n_items;
-    size_t n_finished;            /* items whose result stands; they come in order */
+    size_t n_finished; /* items whose result stands; they come in order */
     struct hl_run_options run;
     int jobs;
-    double time_budget_s;         /* no case starts after it; 0: no limit */
-    double wall_s;                /* since hl_campaign_run() began */
+    double time_budget_s; /* no case starts after it; 0: no limit */
+    double wall_s;        /* since hl_campaign_run() began */
     bool interrupted;
     void *user;
     void (*on_case)(void *user, const struct hl_campaign *campaign, const struct hl_campaign_item *item);

@@ -79,7 +79,8 @@ static void worker_main(const struct hl_pool *pool, int fd)
     _exit(0);
 }
 
-/* In the child: only its own socket stays open, a Ctrl-C is the parent's business, and no worker outlives it. */
+/* In the child: only its own socket stays open, a Ctrl-C is the parent's business, and no worker outlives it.
+ */
 static void worker_begin(struct state *s, int fd)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -161,7 +162,8 @@ static bool assign(struct state *s, struct worker *w)
     return true;
 }
 
-/* Gives every idle worker a task, starting workers as needed. -1 when there is work but no worker can be had. */
+/* Gives every idle worker a task, starting workers as needed. -1 when there is work but no worker can be had.
+ */
 static int assign_all(struct state *s)
 {
     int busy = 0;
@@ -235,8 +237,11 @@ static void run_all(struct state *s, bool *ret_starved)
     }
     for (size_t i = 0; i < s->pool->n_tasks; i++)
         if (!s->slots[i].finished)
-            finish_task(s, (struct hl_pool_result){ .index = i, .outcome = HL_POOL_NOT_STARTED,
-                                                    .interrupted = interrupted || *ret_starved }, NULL);
+            finish_task(s,
+                        (struct hl_pool_result){ .index = i,
+                                                 .outcome = HL_POOL_NOT_STARTED,
+                                                 .interrupted = interrupted || *ret_starved },
+                        NULL);
 }
 
 enum hl_status hl_pool_run(const struct hl_pool *pool, bool *ret_interrupted, struct hl_error *error)

@@ -19,7 +19,7 @@ struct hl_pool_result {
     const void *record; /* what work() returned, until deliver() returns */
     size_t size;
     int signal, exit_code;
-    bool interrupted;   /* SIGINT or SIGTERM came before the task was done */
+    bool interrupted; /* SIGINT or SIGTERM came before the task was done */
 };
 
 struct hl_pool {

@@ -7,6 +7,7 @@
 #include "../fault/weave.h"
 #include "../program/random.h"
 #include "../verdict/oracle.h"
+#include "../../watchdog/watch.h"
 #include "bundle.h"
 #include "../scenario/words.h"
 
@@ -17,6 +18,7 @@ struct road {
     struct hl_program *program;
     struct hl_watch *watch;
     struct hl_oracle *oracle;
+    struct hl_timeline *timeline;
     struct hl_evidence evidence;
     uint64_t calls;
     bool unchecked; /* the oracle could not check a call */
@@ -36,11 +38,13 @@ static void on_event(void *user, const struct hl_event *event)
     road->calls += event->kind == HL_EVENT_CALL_END;
     hl_watch_event(road->watch, event);
     hl_oracle_event(road->oracle, event);
+    hl_timeline_event(road->timeline, event);
 }
 
 static void road_finish(struct road *road)
 {
     hl_evidence_finish(&road->evidence);
+    free(road->timeline);
     if (road->oracle)
         hl_oracle_destroy(road->oracle);
     if (road->watch)
@@ -61,7 +65,8 @@ static enum hl_status road_init(struct road *road, const struct hl_config *confi
         const int ranks = road->program->ranks, workspaces = road->program->n_workspaces;
         road->watch = hl_watch_create(ranks, workspaces, config->watchdog.threshold_ns);
         road->oracle = hl_oracle_create(ranks, workspaces);
-        if (!road->watch || !road->oracle)
+        road->timeline = calloc(1, sizeof *road->timeline);
+        if (!road->watch || !road->oracle || !road->timeline)
             status = hl_fail(error, HL_STATUS_MEMORY, "out of memory");
     }
     if (status != HL_STATUS_OK)
@@ -108,8 +113,9 @@ static void doubt(const struct road *road, const struct hl_config *config, struc
         if (road->evidence.faults_fired & 1u << i)
             continue;
         char why[256];
-        snprintf(why, sizeof why, "fault %d (%s on rank %d, call %d) never fired, so the run shows nothing", i,
-                 hl_words_name(&hl_words_faults, config->faults[i].kind), config->faults[i].rank, config->faults[i].call);
+        snprintf(why, sizeof why, "fault %d (%s on rank %d, call %d) never fired, so the run shows nothing",
+                 i, hl_words_name(&hl_words_faults, config->faults[i].kind), config->faults[i].rank,
+                 config->faults[i].call);
         make_inconclusive(finding, why);
         return;
     }
@@ -119,7 +125,8 @@ static void doubt(const struct road *road, const struct hl_config *config, struc
         make_inconclusive(finding, "no call ended with a result that could be checked");
 }
 
-static void describe_sizes(const struct road *road, const struct hl_config *config, struct hl_run_result *result)
+static void describe_sizes(const struct road *road, const struct hl_config *config,
+                           struct hl_run_result *result)
 {
     const struct hl_layout *layout = &road->evidence.layout[0];
     result->real = (struct hl_sizes){ config->subject.hidden, road->program->tokens_max };
@@ -139,8 +146,9 @@ enum hl_status hl_run_once(const struct hl_scenario *scenario, const struct hl_c
     enum hl_status status = road_init(&road, &c->config, result.seed, error);
     if (status != HL_STATUS_OK)
         return status;
-    const struct hl_run_spec spec = { .config = &c->config, .program = road.program, .seed = result.seed,
-                                      .feed = { on_event, &road } };
+    const struct hl_run_spec spec = {
+        .config = &c->config, .program = road.program, .seed = result.seed, .feed = { on_event, &road }
+    };
     struct hl_run *run;
     status = options->engine->start(&spec, &run, error);
     if (status != HL_STATUS_OK) {
@@ -156,8 +164,11 @@ enum hl_status hl_run_once(const struct hl_scenario *scenario, const struct hl_c
         describe_sizes(&road, &c->config, &result);
         if (options->out_dir && result.finding.verdict < worst && result.finding.verdict < HL_VERDICT_PASS) {
             const struct hl_probe probe = options->engine->probe(run);
-            const struct hl_bundle bundle = { scenario, c, &result, &road.evidence, road.watch, road.program,
-                                              &probe, options->engine->name, run_index };
+            const struct hl_bundle bundle = { scenario,      c,
+                                              &result,       &road.evidence,
+                                              road.timeline, road.program,
+                                              &probe,        options->engine->name,
+                                              run_index };
             struct hl_error why;
             if (hl_bundle_write(&bundle, options->out_dir, &result.bundle, &why) != HL_STATUS_OK)
                 snprintf(result.bundle_error, sizeof result.bundle_error, "%.*s",

@@ -11,20 +11,20 @@ struct hl_sizes {
 };
 
 struct hl_run_result {
-    struct hl_finding finding;  /* inconclusive: its summary says why */
+    struct hl_finding finding; /* inconclusive: its summary says why */
     uint64_t seed;
-    uint64_t calls;             /* finished, over all ranks */
+    uint64_t calls; /* finished, over all ranks */
     uint64_t virtual_ns;
     struct hl_sizes real, executed;
-    char *bundle;               /* path of the evidence bundle, or NULL */
-    char bundle_error[256];     /* why there is none although there should be */
+    char *bundle;           /* path of the evidence bundle, or NULL */
+    char bundle_error[256]; /* why there is none although there should be */
 };
 
 struct hl_case_result {
-    enum hl_verdict verdict;    /* worst of the runs */
-    struct hl_finding finding;  /* of the first run with that verdict */
-    uint64_t seed;              /* of that run */
-    int run;                    /* its index */
+    enum hl_verdict verdict;   /* worst of the runs */
+    struct hl_finding finding; /* of the first run with that verdict */
+    uint64_t seed;             /* of that run */
+    int run;                   /* its index */
     int runs;
     int counts[HL_VERDICT_COUNT];
     int causes[HL_CAUSE_COUNT]; /* of the runs with that verdict */
@@ -32,18 +32,18 @@ struct hl_case_result {
     double rate_low, rate_high; /* Clopper-Pearson, 95 % */
     bool ok;                    /* as expected */
     struct hl_sizes real, executed;
-    char *evidence;             /* bundle of that run, or NULL */
-    char evidence_error[256];   /* why there is none although there should be */
-    char reason[512];           /* skipped, inconclusive and crash: why */
-    enum hl_status status;      /* not OK: the case could not be run, `reason` says why */
+    char *evidence;           /* bundle of that run, or NULL */
+    char evidence_error[256]; /* why there is none although there should be */
+    char reason[512];         /* skipped, inconclusive and crash: why */
+    enum hl_status status;    /* not OK: the case could not be run, `reason` says why */
 };
 
 struct hl_run_options {
     const struct hl_engine *engine;
     uint64_t seed;
-    bool seed_is_of_run;        /* `seed` is the seed of the one run itself: how a run is reproduced */
-    int runs;                   /* 0: as the scenario says */
-    const char *out_dir;        /* where evidence goes; NULL: write none */
+    bool seed_is_of_run; /* `seed` is the seed of the one run itself: how a run is reproduced */
+    int runs;            /* 0: as the scenario says */
+    const char *out_dir; /* where evidence goes; NULL: write none */
 };
 
 /* Seeds stay below 2^53, so that every JSON reader keeps them exact. */

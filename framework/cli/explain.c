@@ -1,0 +1,367 @@
+/* `hanglab explain`: the story of a hang, told from the files of its bundle and nothing else. */
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../../reports/phrase.h"
+#include "../../reports/report.h"
+#include "../../reports/table.h"
+#include "../scenario/words.h"
+#include "command.h"
+#include "explain.h"
+
+#define COLUMNS 96
+#define INDENT 2
+
+const char *hl_json_text(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+long long hl_json_number(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_integer(value) ? (long long)json_integer_value(value) : -1;
+}
+
+void hl_story_heading(const struct hl_story *story, const char *text)
+{
+    printf("\n%s%s%s\n", hl_colour_on(HL_COLOUR_DOUBT, story->colour), text, hl_colour_off(story->colour));
+}
+
+void hl_story_paragraph(const char *text)
+{
+    if (!text[0])
+        return;
+    printf("%*s", INDENT, "");
+    hl_write_wrapped(stdout, text, INDENT, INDENT, COLUMNS);
+}
+
+void hl_story_say(const char *format, ...)
+{
+    char text[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    hl_story_paragraph(text);
+}
+
+const char *hl_time_text(long long ns, char text[32])
+{
+    hl_explain_time(ns > 0 ? (uint64_t)ns : 0, text, 32);
+    return text;
+}
+
+/* The cause by its name; HL_CAUSE_NONE when the bundle names none that this build knows. */
+static enum hl_cause cause_of(const json_t *verdict, const char *key)
+{
+    const struct hl_word *word = hl_words_find(&hl_words_causes, hl_json_text(verdict, key));
+    return word ? (enum hl_cause)word->value : HL_CAUSE_NONE;
+}
+
+static void tell_title(const struct hl_story *story)
+{
+    const char *cause = hl_json_text(story->verdict, "cause");
+    printf("%s\n%s%s%s%s%s", hl_json_text(story->verdict, "case"),
+           hl_colour_on(HL_COLOUR_LOUD, story->colour), hl_json_text(story->verdict, "verdict"),
+           cause[0] ? ": " : "", cause, hl_colour_off(story->colour));
+    if (cause[0])
+        printf(", %s", hl_json_text(story->verdict, "certainty"));
+    putchar('\n');
+    hl_story_paragraph(hl_json_text(story->verdict, "summary"));
+}
+
+static void tell_faults(const json_t *configuration)
+{
+    size_t i;
+    json_t *fault;
+    json_array_foreach(json_object_get(configuration, "faults"), i, fault)
+        hl_story_say("Injected: %s on rank %lld, call %lld.", hl_json_text(fault, "fault"),
+                     hl_json_number(fault, "rank"), hl_json_number(fault, "call"));
+}
+
+static void tell_what_ran(const struct hl_story *story)
+{
+    const json_t *c = json_object_get(story->verdict, "configuration");
+    const json_t *real = json_object_get(c, "real"), *executed = json_object_get(c, "executed");
+    const bool piecewise = strcmp(hl_json_text(c, "mode"), "piecewise") == 0;
+    char now[32];
+    hl_story_heading(story, "What was run");
+    hl_story_paragraph(hl_json_text(story->verdict, "title"));
+    hl_story_say(
+        "%lld ranks, %s (strategy %s), %s, hidden %lld, up to %lld tokens a call; schedule %s%s%s, rows %s.",
+        hl_json_number(c, "ranks"), hl_json_text(c, "backend"), hl_json_text(c, "strategy"),
+        hl_json_text(c, "dtype"), hl_json_number(real, "hidden"), hl_json_number(real, "tokens_max"),
+        hl_json_text(c, "mode"), piecewise ? ", fusion " : "", piecewise ? hl_json_text(c, "fusion") : "",
+        hl_json_text(c, "rows"));
+    if (!json_equal((json_t *)real, (json_t *)executed))
+        hl_story_say("Executed in reduced size: hidden %lld, up to %lld tokens a call.",
+                     hl_json_number(executed, "hidden"), hl_json_number(executed, "tokens_max"));
+    hl_story_say("Engine %s, run %lld, seed %lld; evidence taken %s into the run, after %lld results had "
+                 "been checked.",
+                 hl_json_text(story->verdict, "engine"), hl_json_number(story->verdict, "run"),
+                 hl_json_number(story->verdict, "seed"),
+                 hl_time_text(hl_json_number(story->verdict, "time_ns"), now),
+                 hl_json_number(story->verdict, "calls_checked"));
+    tell_faults(c);
+}
+
+static void describe_call(const json_t *call, char *text, size_t size)
+{
+    int n =
+        snprintf(text, size, "call %lld (site %lld, %s, %lld tokens, stream %lld",
+                 hl_json_number(call, "call"), hl_json_number(call, "site"), hl_json_text(call, "protocol"),
+                 hl_json_number(call, "tokens"), hl_json_number(call, "stream"));
+    if (hl_json_number(call, "graph") >= 0 && n > 0 && (size_t)n < size)
+        n += snprintf(text + n, size - (size_t)n, ", graph %lld node %lld replay %lld",
+                      hl_json_number(call, "graph"), hl_json_number(call, "node"),
+                      hl_json_number(call, "replay"));
+    else if (n > 0 && (size_t)n < size)
+        n += snprintf(text + n, size - (size_t)n, ", eager");
+    if (n > 0 && (size_t)n < size)
+        snprintf(text + n, size - (size_t)n, ")");
+}
+
+/* Each rank's oldest unfinished call: waiting if it has begun. */
+static void tell_who_waits(const struct hl_story *story)
+{
+    size_t i;
+    json_t *rank;
+    hl_story_heading(story, "Who waits");
+    json_array_foreach(json_object_get(story->verdict, "ranks"), i, rank)
+    {
+        const json_t *pending = json_object_get(rank, "pending"), *call = json_array_get(pending, 0);
+        const json_t *residency = json_object_get(rank, "residency");
+        char text[256], since[32], rest[64] = "";
+        if (!call) {
+            hl_story_say("rank %zu: no call is pending", i);
+            continue;
+        }
+        describe_call(call, text, sizeof text);
+        const long long begun = hl_json_number(call, "begun_ns"), ctas = hl_json_number(residency, "ctas");
+        if (json_array_size(pending) > 1)
+            snprintf(rest, sizeof rest, "; %zu more calls behind it", json_array_size(pending) - 1);
+        if (begun < 0)
+            hl_story_say("rank %zu: %s has not begun%s", i, text, rest);
+        else
+            hl_story_say("rank %zu: %s waits since it began at %s%s", i, text, hl_time_text(begun, since),
+                         rest);
+        if (hl_json_number(residency, "started") >= 0 && hl_json_number(residency, "started") < ctas)
+            hl_story_say("  only %lld of its %lld CTAs have started", hl_json_number(residency, "started"),
+                         ctas);
+    }
+}
+
+/* Ranks whose calls of one number differ: the first place where their sequences part. */
+static void tell_divergence(const struct hl_story *story)
+{
+    const json_t *divergence = json_object_get(story->verdict, "divergence");
+    size_t i;
+    json_t *rank;
+    if (!divergence)
+        return;
+    hl_story_heading(story, "Where the ranks part");
+    hl_story_say("Call %lld on workspace %lld is the first that is not the same on all ranks:",
+                 hl_json_number(divergence, "call"), hl_json_number(divergence, "workspace"));
+    json_array_foreach(json_object_get(divergence, "ranks"), i, rank)
+    {
+        const json_t *record = json_object_get(rank, "record");
+        char text[256] = "has not issued it";
+        if (record)
+            describe_call(record, text, sizeof text);
+        hl_story_say("rank %zu: %s", i, text);
+    }
+}
+
+static void tell_wrong(const struct hl_story *story)
+{
+    const json_t *wrong = json_object_get(story->verdict, "wrong");
+    if (!wrong)
+        return;
+    char text[256];
+    hl_story_heading(story, "What is wrong");
+    describe_call(json_object_get(wrong, "record"), text, sizeof text);
+    hl_story_say("Rank %lld, %s: element %lld of token %lld in the %s output is %s, and should be %s; %lld "
+                 "elements of "
+                 "this call are wrong (kind: %s).",
+                 hl_json_number(wrong, "rank"), text, hl_json_number(wrong, "element"),
+                 hl_json_number(wrong, "token"), hl_json_text(wrong, "output"), hl_json_text(wrong, "got"),
+                 hl_json_text(wrong, "want"), hl_json_number(wrong, "count"), hl_json_text(wrong, "kind"));
+    if (hl_json_number(wrong, "source") >= 0)
+        hl_story_say("It fits what rank %lld had sent for call %lld.", hl_json_number(wrong, "source"),
+                     hl_json_number(wrong, "source_call"));
+}
+
+static void tell_stack(const struct hl_story *story, long long rank)
+{
+    char path[PATH_MAX], line[256];
+    snprintf(path, sizeof path, "%s/stacks/rank%lld.txt", story->path, rank);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return;
+    for (int i = 0; i < 12 && fgets(line, sizeof line, file); i++) {
+        line[strcspn(line, "\n")] = '\0';
+        printf("      %s\n", line);
+    }
+    fclose(file);
+}
+
+static void tell_hosts(const struct hl_story *story)
+{
+    size_t i;
+    json_t *rank;
+    hl_story_heading(story, "What each rank's host was doing");
+    json_array_foreach(json_object_get(story->verdict, "ranks"), i, rank)
+    {
+        char since[32];
+        const char *what = hl_json_text(rank, "what");
+        hl_story_say("rank %zu: %s%s%s, no progress since %s", i, hl_json_text(rank, "host"),
+                     what[0] ? " in: " : "", what, hl_time_text(hl_json_number(rank, "progress_ns"), since));
+        tell_stack(story, (long long)i);
+    }
+}
+
+/* The state of the protocol on each rank, as its own flags say. */
+static void tell_flags(const struct hl_story *story)
+{
+    size_t i;
+    json_t *workspace, *value;
+    const char *key;
+    hl_story_heading(story, "Flags of each rank");
+    json_array_foreach(json_object_get(story->flags, "workspaces"), i, workspace)
+    {
+        char text[512];
+        int n = snprintf(text, sizeof text,
+                         "rank %lld, workspace %lld: %lld calls enqueued, %lld begun, %lld ended",
+                         hl_json_number(workspace, "rank"), hl_json_number(workspace, "workspace"),
+                         hl_json_number(workspace, "enqueued"), hl_json_number(workspace, "begun"),
+                         hl_json_number(workspace, "ended"));
+        json_object_foreach(json_object_get(workspace, "flags"), key,
+                            value) if (n > 0 && (size_t)n < sizeof text &&
+                                       strncmp(key, "clear_bytes_", 12) != 0) n +=
+            snprintf(text + n, sizeof text - (size_t)n, "; %s %lld", key,
+                     (long long)json_integer_value(value));
+        hl_story_paragraph(text);
+    }
+}
+
+static void tell_certainty(const struct hl_story *story)
+{
+    const enum hl_cause cause = cause_of(story->verdict, "cause"),
+                        other = cause_of(story->verdict, "other_cause");
+    const char *certainty = hl_json_text(story->verdict, "certainty");
+    const struct hl_word *word = hl_words_find(&hl_words_certainties, certainty);
+    char stalled[32];
+    if (cause == HL_CAUSE_NONE)
+        return;
+    hl_story_heading(story, "How certain");
+    hl_story_say("%s: %s.%s", certainty, word ? word->doc : "?",
+                 json_is_true(json_object_get(story->verdict, "quiescent"))
+                     ? " The simulator saw that no step of any agent is enabled."
+                     : "");
+    if (hl_json_number(story->verdict, "stalled_ns") > 0)
+        hl_story_say("No rank had made progress for %s when the evidence was taken.",
+                     hl_time_text(hl_json_number(story->verdict, "stalled_ns"), stalled));
+    hl_story_say("%s means: %s", hl_cause_name(cause), hl_cause_meaning(cause));
+    hl_story_say("What decides it: %s", hl_cause_evidence(cause));
+    if (other != HL_CAUSE_NONE)
+        hl_story_say("Not excluded by this evidence: %s (%s)", hl_cause_name(other), hl_cause_meaning(other));
+}
+
+static void tell_remedy(const struct hl_story *story)
+{
+    const enum hl_cause cause = cause_of(story->verdict, "cause");
+    if (cause != HL_CAUSE_NONE) {
+        hl_story_heading(story, "What to do");
+        hl_story_paragraph(hl_cause_hint(cause));
+        if (hl_cause_incidents(cause)[0])
+            hl_story_say("Seen before: %s", hl_cause_incidents(cause));
+    }
+    hl_story_heading(story, "Run it again");
+    printf("%*ssh '%s/repro.sh'\n", INDENT, "", story->path);
+}
+
+static void tell(const struct hl_story *story)
+{
+    const bool hang = strcmp(hl_json_text(story->verdict, "verdict"), "hang") == 0;
+    tell_title(story);
+    tell_what_ran(story);
+    if (hl_json_text(story->verdict, "crash")[0]) {
+        hl_story_heading(story, "Why it crashed");
+        hl_story_paragraph(hl_json_text(story->verdict, "crash"));
+    }
+    tell_wrong(story);
+    if (hang) {
+        tell_who_waits(story);
+        hl_story_tell_for_what(story);
+        hl_story_tell_maps(story);
+    }
+    tell_divergence(story);
+    tell_hosts(story);
+    tell_flags(story);
+    tell_certainty(story);
+    tell_remedy(story);
+}
+
+/* A file of the bundle that must be there and be hanglab's. */
+static enum hl_status load(const char *folder, const char *name, json_t **ret_json, struct hl_error *error)
+{
+    char path[PATH_MAX];
+    json_error_t why;
+    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
+        return hl_fail(error, HL_STATUS_USAGE, "%s: the path is too long", folder);
+    json_t *json = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
+    if (!json)
+        return hl_fail(error, HL_STATUS_USAGE,
+                       "%s is not a whole evidence bundle: %s%s%s; a bundle is a folder "
+                       "OUT/evidence/CASE/RUN that `hanglab run` made",
+                       folder, why.line > 0 ? name : "", why.line > 0 ? ": " : "", why.text);
+    if (hl_json_number(json, "hanglab") != 1) {
+        json_decref(json);
+        return hl_fail(error, HL_STATUS_USAGE, "%s: this is not hanglab's, or of another version of it",
+                       path);
+    }
+    *ret_json = json;
+    return HL_STATUS_OK;
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    struct hl_story *story = state->input;
+    switch (key) {
+    case ARGP_KEY_ARG:
+        if (story->path)
+            argp_error(state, "one bundle at a time");
+        story->path = text;
+        return 0;
+    case ARGP_KEY_NO_ARGS: argp_error(state, "which bundle? `hanglab run` names them"); return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+int hl_command_explain(int argc, char **argv)
+{
+    static const struct argp argp = { .parser = parse,
+                                      .args_doc = "BUNDLE",
+                                      .doc = "Tells the story of one run from its evidence bundle: who "
+                                             "waits, for which word, what is in it, why it never "
+                                             "counts as arrived, and what to do." };
+    struct hl_story story = { .colour = hl_report_wants_colour(stdout) };
+    struct hl_error error;
+    argp_parse(&argp, argc, argv, 0, NULL, &story);
+    int code = 0;
+    if (load(story.path, "verdict.json", &story.verdict, &error) != HL_STATUS_OK ||
+        load(story.path, "flags.json", &story.flags, &error) != HL_STATUS_OK ||
+        load(story.path, "slots.json", &story.slots, &error) != HL_STATUS_OK)
+        code = hl_complain(&error);
+    else
+        tell(&story);
+    json_decref(story.verdict);
+    json_decref(story.flags);
+    json_decref(story.slots);
+    return hl_finish_output(code);
+}

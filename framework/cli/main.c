@@ -1,0 +1,90 @@
+/* `hanglab`: finds the command and hands over. */
+#include <argp.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include "../scenario/words.h"
+#include "command.h"
+
+static const struct command {
+    const char *name;
+    int (*function)(int argc, char **argv);
+    const char *doc;
+} commands[] = {
+    { "run", hl_command_run, "run scenario files: which configurations hang, and why" },
+    { "list", hl_command_list, "the cases of scenario files, or a table of words (faults, causes, ...)" },
+    { "explain", hl_command_explain, "tell the story of a hang from its evidence bundle" },
+    { "schema", hl_command_schema, "the format of scenario files as JSON Schema" },
+    { "doctor", hl_command_doctor, "what of this machine hanglab can use" },
+};
+static const int n_commands = sizeof commands / sizeof commands[0];
+
+const char *argp_program_version = "hanglab " HL_VERSION;
+
+static void write_help(FILE *out)
+{
+    fputs("Usage: hanglab COMMAND [OPTION...] [ARG...]\n"
+          "Finds out which configurations of a fused allreduce hang, proves it, and says why.\n\n",
+          out);
+    for (int i = 0; i < n_commands; i++)
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].doc);
+    fputs("\n`hanglab COMMAND --help` tells a command's options; `hanglab --version` the version.\n"
+          "Start with: hanglab run scenarios/seed/sglang-23402.yaml\n",
+          out);
+}
+
+int hl_complain(const struct hl_error *error)
+{
+    fprintf(stderr, "hanglab: %s\n", error->message);
+    return hl_status_exit_code(error->status);
+}
+
+int hl_finish_output(int code)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    fprintf(stderr, "hanglab: cannot write the output: %s\n", strerror(errno ? errno : EIO));
+    return hl_status_exit_code(HL_STATUS_IO);
+}
+
+static int unknown(const char *name)
+{
+    struct hl_nearest nearest = hl_nearest_init(name);
+    for (int i = 0; i < n_commands; i++)
+        hl_nearest_offer(&nearest, commands[i].name);
+    fprintf(stderr, "hanglab: there is no command '%s'", name);
+    if (nearest.best)
+        fprintf(stderr, "; did you mean '%s'?\n", nearest.best);
+    else
+        fputs("; `hanglab --help` lists them\n", stderr);
+    return hl_status_exit_code(HL_STATUS_USAGE);
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of ours to report, not a death */
+    argp_err_exit_status = hl_status_exit_code(HL_STATUS_USAGE);
+    if (argc < 2) {
+        write_help(stderr);
+        return hl_status_exit_code(HL_STATUS_USAGE);
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        write_help(stdout);
+        return hl_finish_output(0);
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        puts(argp_program_version);
+        return hl_finish_output(0);
+    }
+    for (int i = 0; i < n_commands; i++) {
+        if (strcmp(argv[1], commands[i].name) != 0)
+            continue;
+        char name[64];
+        snprintf(name, sizeof name, "hanglab %s", commands[i].name);
+        argv[1] = name;
+        return commands[i].function(argc - 1, argv + 1);
+    }
+    return unknown(argv[1]);
+}

@@ -1,0 +1,245 @@
+/* `hanglab run`: options in, a campaign in the middle, a report out. */
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include "../../reports/progress.h"
+#include "../../reports/report.h"
+#include "../campaign/pool.h"
+#include "../scenario/words.h"
+#include "command.h"
+#include "inputs.h"
+
+enum {
+    OPTION_ENGINE = 256,
+    OPTION_SEED,
+    OPTION_RUN_SEED,
+    OPTION_RUNS,
+    OPTION_FILTER,
+    OPTION_FORMAT,
+    OPTION_TIME_BUDGET,
+    OPTION_GEOMETRY
+};
+
+static const struct argp_option options[] = {
+    { "engine", OPTION_ENGINE, "sim|cuda|auto", 0,
+      "what executes the ranks; auto: cuda if there is a GPU, else sim", 0 },
+    { "seed", OPTION_SEED, "N", 0, "every run draws from it (default 1)", 0 },
+    { "run-seed", OPTION_RUN_SEED, "N", 0,
+      "do one run of one case with exactly this seed, as a report or bundle gives it", 0 },
+    { "runs", OPTION_RUNS, "N", 0, "runs of each case (default: as the scenario says)", 0 },
+    { "filter", OPTION_FILTER, "PATH=VALUE", 0,
+      "only cases with this matrix parameter, or with this text in their id; "
+      "may be repeated: alternatives for one path, else all must hold",
+      0 },
+    { "out", 'o', "DIR", 0, "where evidence bundles go (default hanglab-out)", 0 },
+    { "format", OPTION_FORMAT, "text|json|junit|tap", 0, "of the report on stdout (default text)", 0 },
+    { "jobs", 'j', "N", 0, "cases at a time (default: one for each core); does not change any result", 0 },
+    { "time-budget", OPTION_TIME_BUDGET, "TIME", 0,
+      "start no case after it, e.g. 90, 90s, 15m, 2h; the rest is skipped", 0 },
+    { "geometry", OPTION_GEOMETRY, "reduced|full", 0,
+      "sizes in the simulator: reduced (default) or as written", 0 },
+    { 0 }
+};
+
+static const char doc[] =
+    "Runs every case of the scenario files (or of all *.yaml in the folders) and tells which hang, and why."
+    "\vExit code: 0 all as expected; 1 an unexpected hang; 2 an unexpected wrong result or crash, or none "
+    "where one "
+    "was expected; 3 inconclusive or interrupted; 64 wrong usage or a bad scenario; 77 asked for a GPU and "
+    "there is "
+    "none; 99 hanglab's own failure. 1 outranks 2 outranks 3.";
+
+struct arguments {
+    const char *engine;
+    const struct hl_report_format *format;
+    struct hl_campaign campaign;
+    enum hl_geometry geometry;
+    char **filters;
+    size_t n_filters;
+    char **paths;
+    size_t n_paths;
+};
+
+static uint64_t number(struct argp_state *state, const char *option, const char *text, uint64_t low,
+                       uint64_t high)
+{
+    char *end;
+    errno = 0;
+    const unsigned long long value = strtoull(text, &end, 0);
+    if (errno || end == text || *end || text[0] == '-' || value < low || value > high)
+        argp_error(state, "--%s takes an integer from %llu to %llu, not '%s'", option,
+                   (unsigned long long)low, (unsigned long long)high, text);
+    return value;
+}
+
+static double duration_s(struct argp_state *state, const char *text)
+{
+    char *end;
+    const double value = strtod(text, &end);
+    const double unit = strcmp(end, "") == 0 || strcmp(end, "s") == 0 ? 1
+                        : strcmp(end, "m") == 0                       ? 60
+                        : strcmp(end, "h") == 0                       ? 3600
+                                                                      : 0;
+    if (end == text || unit == 0 || !(value > 0 && value < 1e9))
+        argp_error(state, "--time-budget takes a time such as 90, 90s, 15m or 2h, not '%s'", text);
+    return value * unit;
+}
+
+static void set_format(struct argp_state *state, struct arguments *a, const char *name)
+{
+    a->format = hl_report_find(name);
+    if (!a->format)
+        argp_error(state, "--format takes text, json, junit or tap, not '%s'", name);
+}
+
+static void set_geometry(struct argp_state *state, struct arguments *a, const char *name)
+{
+    const struct hl_word *word = hl_words_find(&hl_words_geometries, name);
+    if (!word)
+        argp_error(state, "--geometry takes reduced or full, not '%s'", name);
+    else
+        a->geometry = (enum hl_geometry)word->value;
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    struct arguments *a = state->input;
+    struct hl_run_options *run = &a->campaign.run;
+    switch (key) {
+    case OPTION_ENGINE: a->engine = text; return 0;
+    case OPTION_SEED: run->seed = number(state, "seed", text, 0, HL_SEED_MAX); return 0;
+    case OPTION_RUN_SEED:
+        run->seed = number(state, "run-seed", text, 0, HL_SEED_MAX);
+        run->seed_is_of_run = true;
+        return 0;
+    case OPTION_RUNS: run->runs = (int)number(state, "runs", text, 1, 1000000); return 0;
+    case OPTION_FILTER: a->filters[a->n_filters++] = text; return 0;
+    case 'o': run->out_dir = text; return 0;
+    case OPTION_FORMAT: set_format(state, a, text); return 0;
+    case 'j': a->campaign.jobs = (int)number(state, "jobs", text, 1, 1024); return 0;
+    case OPTION_TIME_BUDGET: a->campaign.time_budget_s = duration_s(state, text); return 0;
+    case OPTION_GEOMETRY: set_geometry(state, a, text); return 0;
+    case ARGP_KEY_ARG: a->paths[a->n_paths++] = text; return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_error(state, "which scenario? e.g. scenarios/seed/sglang-23402.yaml");
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static enum hl_status find_engine(const char *name, const struct hl_engine **ret_engine,
+                                  struct hl_error *error)
+{
+    if (strcmp(name, "sim") == 0 || strcmp(name, "auto") == 0) {
+        *ret_engine = &hl_engine_sim;
+        return HL_STATUS_OK;
+    }
+    if (strcmp(name, "cuda") == 0)
+        return hl_fail(error, HL_STATUS_NO_GPU,
+                       "--engine cuda: this build has no CUDA engine; --engine sim needs no GPU");
+    return hl_fail(error, HL_STATUS_USAGE, "--engine takes sim, cuda or auto, not '%s'", name);
+}
+
+struct display {
+    const struct hl_report_format *format;
+    struct hl_report report;
+    struct hl_progress_bar progress;
+};
+
+static void on_case(void *user, const struct hl_campaign *campaign, const struct hl_campaign_item *item)
+{
+    struct display *display = user;
+    hl_progress_clear(&display->progress);
+    if (item->result.evidence_error[0])
+        fprintf(stderr, "hanglab: no evidence of %s: %s\n", item->c->id, item->result.evidence_error);
+    if (display->format->on_case)
+        display->format->on_case(&display->report, campaign, item);
+    hl_progress_case(&display->progress, campaign, item);
+}
+
+static void on_tick(void *user, const struct hl_campaign *campaign, size_t finished)
+{
+    struct display *display = user;
+    hl_progress_tick(&display->progress, campaign, finished);
+}
+
+/* Readable lines: as wide as the terminal, between 80 and 100. */
+static int text_columns(void)
+{
+    struct winsize size;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+        return 100;
+    return size.ws_col < 80 ? 80 : size.ws_col > 100 ? 100 : size.ws_col;
+}
+
+static int run_campaign(struct arguments *a)
+{
+    struct display display = { .format = a->format,
+                               .report = { stdout, text_columns(), hl_report_wants_colour(stdout) } };
+    struct hl_campaign *campaign = &a->campaign;
+    hl_progress_init(&display.progress, stderr, a->format == &hl_report_text);
+    campaign->user = &display;
+    campaign->on_case = on_case;
+    campaign->on_tick = on_tick;
+    if (a->format->begin)
+        a->format->begin(&display.report, campaign);
+    struct hl_error error;
+    const enum hl_status status = hl_campaign_run(campaign, &error);
+    hl_progress_clear(&display.progress);
+    if (a->format->end)
+        a->format->end(&display.report, campaign);
+    if (status != HL_STATUS_OK)
+        return hl_complain(&error);
+    return hl_finish_output(hl_campaign_exit_code(campaign));
+}
+
+static int run(struct arguments *a)
+{
+    struct hl_error error;
+    struct hl_inputs inputs;
+    struct hl_campaign *campaign = &a->campaign;
+    if (find_engine(a->engine, &campaign->run.engine, &error) != HL_STATUS_OK ||
+        hl_inputs_load(a->paths, a->n_paths, a->filters, a->n_filters, &inputs, &error) != HL_STATUS_OK)
+        return hl_complain(&error);
+    for (size_t s = 0; s < inputs.n_scenarios; s++)
+        for (size_t i = 0; i < inputs.scenarios[s]->n_cases; i++)
+            inputs.scenarios[s]->cases[i].config.geometry = a->geometry;
+    int code;
+    if (campaign->run.seed_is_of_run && inputs.n_items != 1) {
+        hl_fail(&error, HL_STATUS_USAGE,
+                "--run-seed is for one case, and these are %zu; choose one with --filter", inputs.n_items);
+        code = hl_complain(&error);
+    } else {
+        campaign->items = inputs.items;
+        campaign->n_items = inputs.n_items;
+        inputs.items = NULL;
+        code = run_campaign(a);
+        hl_campaign_finish(campaign);
+    }
+    hl_inputs_finish(&inputs);
+    return code;
+}
+
+int hl_command_run(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = options, .parser = parse, .args_doc = "FILE...", .doc = doc
+    };
+    struct arguments a = { .engine = "auto",
+                           .format = &hl_report_text,
+                           .campaign = { .jobs = hl_pool_default_jobs(),
+                                         .run = { .seed = 1, .out_dir = "hanglab-out" } } };
+    a.filters = calloc((size_t)argc, sizeof *a.filters);
+    a.paths = calloc((size_t)argc, sizeof *a.paths);
+    if (!a.filters || !a.paths)
+        return hl_status_exit_code(HL_STATUS_MEMORY);
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    const int code = run(&a);
+    free(a.filters);
+    free(a.paths);
+    return code;
+}

@@ -1,0 +1,303 @@
+/* The report for people: a table a scenario, a finding a cause, and one last line. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../framework/program/resolve.h"
+#include "../framework/scenario/words.h"
+#include "phrase.h"
+#include "table.h"
+
+/* Matrix axes that are shown as columns. */
+#define AXES_MAX 16
+struct axes {
+    const char *paths[AXES_MAX];
+    int count;
+};
+
+static const char *value_of(const struct hl_case *c, const char *path)
+{
+    for (int i = 0; i < c->n_params; i++)
+        if (strcmp(c->params[i].path, path) == 0)
+            return c->params[i].value;
+    return "";
+}
+
+static bool varies(const struct hl_campaign_item *items, size_t n, const char *path)
+{
+    for (size_t i = 1; i < n; i++)
+        if (strcmp(value_of(items[i].c, path), value_of(items[0].c, path)) != 0)
+            return true;
+    return false;
+}
+
+/* The axes that differ between the items: what is the same everywhere tells nothing. */
+static struct axes find_axes(const struct hl_campaign_item *items, size_t n)
+{
+    struct axes axes = { .count = 0 };
+    for (size_t i = 0; i < n; i++)
+        for (int p = 0; p < items[i].c->n_params; p++) {
+            const char *path = items[i].c->params[p].path;
+            bool known = false;
+            for (int a = 0; a < axes.count; a++)
+                known |= strcmp(axes.paths[a], path) == 0;
+            if (!known && axes.count < AXES_MAX && varies(items, n, path))
+                axes.paths[axes.count++] = path;
+        }
+    return axes;
+}
+
+/* The last part of a path, or all of it where two axes end alike. */
+static const char *heading(const struct axes *axes, int axis)
+{
+    const char *dot = strrchr(axes->paths[axis], '.');
+    const char *last = dot ? dot + 1 : axes->paths[axis];
+    for (int other = 0; other < axes->count; other++) {
+        const char *other_dot = strrchr(axes->paths[other], '.');
+        if (other != axis && strcmp(other_dot ? other_dot + 1 : axes->paths[other], last) == 0)
+            return axes->paths[axis];
+    }
+    return last;
+}
+
+static enum hl_colour verdict_colour(enum hl_verdict verdict)
+{
+    switch (verdict) {
+    case HL_VERDICT_PASS: return HL_COLOUR_GOOD;
+    case HL_VERDICT_HANG:
+    case HL_VERDICT_CORRUPT:
+    case HL_VERDICT_CRASH: return HL_COLOUR_BAD;
+    case HL_VERDICT_SKIPPED: return HL_COLOUR_DIM;
+    default: return HL_COLOUR_DOUBT;
+    }
+}
+
+static void fill_row(struct hl_table *table, int row, const struct axes *axes,
+                     const struct hl_campaign_item *item)
+{
+    const struct hl_case_result *r = &item->result;
+    int column = 0;
+    for (int a = 0; a < axes->count; a++)
+        hl_table_set(table, row, column++, HL_COLOUR_NONE, "%s", value_of(item->c, axes->paths[a]));
+    if (axes->count == 0)
+        hl_table_set(table, row, column++, HL_COLOUR_NONE, "%s", item->c->id);
+    hl_table_set(table, row, column++, verdict_colour(r->verdict), "%s",
+                 hl_words_name(&hl_words_verdicts, r->verdict));
+    if (r->runs > 0) {
+        hl_table_set(table, row, column, HL_COLOUR_NONE, "%d/%d", r->counts[HL_VERDICT_HANG], r->runs);
+        hl_table_set(table, row, column + 1, HL_COLOUR_NONE, "%.0f-%.0f %%", r->rate_low * 100,
+                     r->rate_high * 100);
+    }
+    column += 2;
+    const bool found = r->finding.cause != HL_CAUSE_NONE;
+    hl_table_set(table, row, column++, HL_COLOUR_NONE, "%s", found ? hl_cause_name(r->finding.cause) : "");
+    hl_table_set(table, row, column++, HL_COLOUR_NONE, "%s",
+                 found ? hl_words_name(&hl_words_certainties, r->finding.certainty) : "");
+    char expected[HL_CELL_MAX - 32] = "";
+    if (r->verdict == HL_VERDICT_SKIPPED)
+        return;
+    if (!r->ok)
+        hl_phrase_expected(item->c, r, expected, sizeof expected);
+    if (r->ok)
+        hl_table_set(table, row, column, HL_COLOUR_GOOD, "ok");
+    else
+        hl_table_set(table, row, column, HL_COLOUR_LOUD, "UNEXPECTED (not %s)", expected);
+    assert(column == table->columns - 1);
+}
+
+static void write_table(const struct hl_report *report, const struct hl_campaign_item *items, size_t n)
+{
+    static const char *const headings[] = { "verdict", "hung", "95 %", "cause", "certainty", "expected" };
+    const int n_headings = sizeof headings / sizeof headings[0];
+    const struct axes axes = find_axes(items, n);
+    const int names = axes.count ? axes.count : 1;
+    struct hl_table table;
+    if (!hl_table_init(&table, names + n_headings, (int)n + 1)) {
+        fputs("  (out of memory for the table)\n", report->out);
+        return;
+    }
+    for (int a = 0; a < names; a++)
+        hl_table_set(&table, 0, a, HL_COLOUR_DIM, "%s", axes.count ? heading(&axes, a) : "case");
+    for (int i = 0; i < n_headings; i++)
+        hl_table_set(&table, 0, names + i, HL_COLOUR_DIM, "%s", headings[i]);
+    for (size_t i = 0; i < n; i++)
+        fill_row(&table, (int)i + 1, &axes, &items[i]);
+    hl_table_write(&table, names, report->columns, report->colour, report->out);
+    hl_table_finish(&table);
+}
+
+/* Says how far the executed sizes are from those in the scenario. */
+static void write_sizes(const struct hl_report *report, const struct hl_campaign_item *items, size_t n)
+{
+    struct hl_sizes real = { 0 }, executed = { 0 };
+    for (size_t i = 0; i < n; i++) {
+        const struct hl_case_result *r = &items[i].result;
+        if (r->real.tokens_max > real.tokens_max) {
+            real = r->real;
+            executed = r->executed;
+        }
+    }
+    if (real.hidden != executed.hidden || real.tokens_max != executed.tokens_max)
+        fprintf(report->out, "  reduced: hidden %u runs as %u, calls of up to %u tokens as up to %u\n",
+                real.hidden, executed.hidden, real.tokens_max, executed.tokens_max);
+}
+
+static void write_scenario(const struct hl_report *report, const struct hl_campaign_item *items, size_t n)
+{
+    const struct hl_scenario *s = items[0].scenario;
+    const char *title = s->title ? s->title : "";
+    fprintf(report->out, "\n%s%s%s\n", s->name, title[0] ? ": " : "", title);
+    write_sizes(report, items, n);
+    fputc('\n', report->out);
+    write_table(report, items, n);
+}
+
+static bool is_finding(const struct hl_campaign_item *item) { return item->result.verdict < HL_VERDICT_PASS; }
+
+/* Two items whose finding would be told in the same words. */
+static bool same_finding(const struct hl_campaign_item *a, const struct hl_campaign_item *b)
+{
+    return is_finding(a) && is_finding(b) && a->result.verdict == b->result.verdict &&
+           a->result.finding.cause == b->result.finding.cause &&
+           (a->result.finding.cause != HL_CAUSE_NONE || strcmp(a->result.reason, b->result.reason) == 0);
+}
+
+static void write_field(const struct hl_report *report, const char *name, const char *text)
+{
+    if (!text || !text[0])
+        return;
+    const int indent = 12;
+    fprintf(report->out, "  %s%-9s%s ", hl_colour_on(HL_COLOUR_DIM, report->colour), name,
+            hl_colour_off(report->colour));
+    hl_write_wrapped(report->out, text, indent, indent, report->columns);
+}
+
+static void write_finding(const struct hl_report *report, const struct hl_campaign_item *item, size_t count)
+{
+    const struct hl_case_result *r = &item->result;
+    const struct hl_finding *f = &r->finding;
+    char text[512];
+    const bool named = f->cause != HL_CAUSE_NONE;
+    fprintf(report->out, "\n%s%s%s%s%s", hl_colour_on(verdict_colour(r->verdict), report->colour),
+            hl_words_name(&hl_words_verdicts, r->verdict), named ? ": " : "",
+            named ? hl_cause_name(f->cause) : "", hl_colour_off(report->colour));
+    if (named)
+        fprintf(report->out, ", %s", hl_words_name(&hl_words_certainties, f->certainty));
+    fprintf(report->out, " (%zu configuration%s)\n", count, count == 1 ? "" : "s");
+    if (f->other_cause != HL_CAUSE_NONE)
+        write_field(report, "or else", hl_cause_name(f->other_cause));
+    write_field(report, "e.g.", item->c->id);
+    write_field(report, "what", f->summary[0] ? f->summary : r->reason);
+    hl_phrase_culprit(&f->culprit, text, sizeof text);
+    write_field(report, "culprit", named ? text : "");
+    write_field(report, "to do", named ? hl_cause_hint(f->cause) : "");
+    if (r->evidence) {
+        fprintf(report->out, "  %s%-9s%s hanglab explain %s\n", hl_colour_on(HL_COLOUR_DIM, report->colour),
+                "explain", hl_colour_off(report->colour), r->evidence);
+    }
+    write_field(report, "no bundle", r->evidence_error);
+}
+
+static void write_findings(const struct hl_report *report, const struct hl_campaign *campaign)
+{
+    const struct hl_campaign_item *items = campaign->items;
+    for (size_t i = 0; i < campaign->n_finished; i++) {
+        size_t before = 0, count = 0;
+        for (size_t j = 0; j < campaign->n_finished; j++) {
+            const bool same = same_finding(&items[i], &items[j]);
+            before += same && j < i;
+            count += same;
+        }
+        if (count > 0 && before == 0)
+            write_finding(report, &items[i], count);
+    }
+}
+
+/* What flags and `auto` were resolved to: each sentence once, warnings first. */
+static void write_notes(const struct hl_report *report, const struct hl_campaign *campaign,
+                        enum hl_severity severity)
+{
+    char(*seen)[sizeof((struct hl_note *)0)->text] = NULL;
+    size_t n_seen = 0;
+    for (size_t i = 0; i < campaign->n_finished; i++) {
+        struct hl_config resolved;
+        struct hl_notes notes = { 0 };
+        if (hl_resolve(&campaign->items[i].c->config, &resolved, &notes, NULL) != HL_STATUS_OK)
+            continue;
+        for (int k = 0; k < notes.n; k++) {
+            bool known = notes.note[k].severity != severity;
+            for (size_t s = 0; s < n_seen && !known; s++)
+                known = strcmp(seen[s], notes.note[k].text) == 0;
+            void *more = known ? NULL : realloc(seen, (n_seen + 1) * sizeof *seen);
+            if (!more)
+                continue;
+            seen = more;
+            strcpy(seen[n_seen++], notes.note[k].text);
+            write_field(report, severity == HL_SEVERITY_WARNING ? "warning" : "note", notes.note[k].text);
+        }
+    }
+    free(seen);
+}
+
+/* " (sentinel-collision, late-clear)": the causes of all items with a verdict. */
+static void write_causes(FILE *out, const struct hl_campaign *campaign, enum hl_verdict verdict)
+{
+    bool seen[HL_CAUSE_COUNT] = { false };
+    bool any = false;
+    for (size_t i = 0; i < campaign->n_finished; i++) {
+        const struct hl_case_result *r = &campaign->items[i].result;
+        if (r->verdict != verdict || r->finding.cause == HL_CAUSE_NONE || seen[r->finding.cause])
+            continue;
+        seen[r->finding.cause] = true;
+        fprintf(out, "%s%s", any ? ", " : " (", hl_cause_name(r->finding.cause));
+        any = true;
+    }
+    fputs(any ? ")" : "", out);
+}
+
+static void write_last_line(const struct hl_report *report, const struct hl_campaign *campaign)
+{
+    const struct hl_campaign_counts counts = hl_campaign_count(campaign);
+    static const enum hl_verdict order[] = { HL_VERDICT_PASS,   HL_VERDICT_HANG, HL_VERDICT_CORRUPT,
+                                             HL_VERDICT_CRASH,  HL_VERDICT_SLOW, HL_VERDICT_INCONCLUSIVE,
+                                             HL_VERDICT_SKIPPED };
+    fprintf(report->out, "\n%s%zu configuration%s:", campaign->interrupted ? "Interrupted. " : "",
+            campaign->n_items, campaign->n_items == 1 ? "" : "s");
+    bool any = false;
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
+        if (counts.verdicts[order[i]] == 0)
+            continue;
+        fprintf(report->out, "%s %zu %s", any ? "," : "", counts.verdicts[order[i]],
+                hl_words_name(&hl_words_verdicts, order[i]));
+        write_causes(report->out, campaign, order[i]);
+        any = true;
+    }
+    const bool good = counts.unexpected == 0;
+    fputs(any ? ", " : " ", report->out);
+    fputs(hl_colour_on(good ? HL_COLOUR_GOOD : HL_COLOUR_LOUD, report->colour), report->out);
+    if (!good)
+        fprintf(report->out, "%zu UNEXPECTED", counts.unexpected);
+    else
+        fputs(counts.ok == 0   ? "nothing was run"
+              : counts.skipped ? "all that ran as expected"
+                               : "all as expected",
+              report->out);
+    fprintf(report->out, "%s.\n", hl_colour_off(report->colour));
+}
+
+static void end(const struct hl_report *report, const struct hl_campaign *campaign)
+{
+    for (size_t first = 0, next; first < campaign->n_finished; first = next) {
+        const struct hl_campaign_item *items = campaign->items;
+        for (next = first; next < campaign->n_finished && items[next].scenario == items[first].scenario;)
+            next++;
+        write_scenario(report, &items[first], next - first);
+    }
+    write_findings(report, campaign);
+    fputc('\n', report->out);
+    write_notes(report, campaign, HL_SEVERITY_WARNING);
+    write_notes(report, campaign, HL_SEVERITY_NOTE);
+    write_last_line(report, campaign);
+}
+
+const struct hl_report_format hl_report_text = { "text", "tables and findings for people, at the end", NULL,
+                                                 NULL, end };

@@ -6,7 +6,8 @@
 #include "feed.h"
 #include "probe.h"
 
-/* A word range that one rank still waits for: a slot of the Lamport buffers, a barrier flag or the counter. */
+/* A word range that one rank still waits for: a slot of the Lamport buffers, a barrier flag or the counter.
+ */
 enum hl_slot_state {
     HL_SLOT_ARRIVED,  /* every word counts as arrived */
     HL_SLOT_SENTINEL, /* a word that is missing is the sentinel itself: nobody wrote it, or it was cleared */
@@ -14,47 +15,60 @@ enum hl_slot_state {
 };
 
 struct hl_slot_evidence {
-    int rank;               /* who waits: the slot is in this rank's workspace */
-    int source;             /* whose words they are */
+    int rank;   /* who waits: the slot is in this rank's workspace */
+    int source; /* whose words they are; arrivals: the rank itself */
+    int workspace;
+    uint32_t call; /* the waiting rank's */
     enum hl_stage stage;
     uint8_t buffer;
-    uint32_t token;         /* as executed */
+    uint32_t token; /* as executed; barrier: the CTA */
     enum hl_slot_state state;
     uint32_t words, words_missing, words_sentinel; /* sentinel: exactly the sentinel's bits */
-    uint32_t first_missing; /* word of the slot, 0.. */
-    uint32_t at;            /* the same word's place in the workspace */
-    uint32_t value;         /* what it holds */
-    struct hl_word_history history; /* of that word */
+    uint32_t first_missing;                        /* word of the slot, 0.. */
+    uint32_t at;                                   /* the same word's place in the workspace */
+    uint32_t value;                                /* what it holds */
+    struct hl_word_history history;                /* of that word */
 };
 
 /* A call that has begun or been enqueued and has not ended. */
 struct hl_pending_call {
     struct hl_call_record record;
     uint64_t enqueued_ns, begun_ns; /* begun_ns UINT64_MAX: not begun */
+    uint16_t site_before;           /* of the rank's call before it; UINT16_MAX: not known */
 };
 
 #define HL_PENDING_MAX 16
 #define HL_STACK_MAX 4096
-#define HL_WORKSPACES_MAX 2
+#define HL_WORKSPACES_MAX 3 /* attention, MLP, and the communicator of unfused calls */
 
 struct hl_workspace_evidence {
-    bool known;                      /* the words below could be read */
+    bool known; /* the words below could be read */
     uint32_t flags[HL_FLAG_WORDS];
     uint32_t enqueued, begun, ended; /* calls so far */
-    uint64_t initialised_ns;         /* last workspace-init; UINT64_MAX never */
-    uint64_t first_begun_ns;         /* begin of call 0; UINT64_MAX never */
+    uint32_t rotations; /* ended calls that rotate the buffers (or raise the NCCL-like epoch) since init */
+    uint32_t barriers;  /* ended trtllm two-shot calls since init: each moves the 3-valued flags twice */
+    uint64_t initialised_ns; /* last workspace-init; UINT64_MAX never */
+    uint64_t first_begun_ns; /* begin of call 0; UINT64_MAX never */
+};
+
+/* Two calls of one workspace that ran at once, on two streams. */
+struct hl_overlap {
+    bool seen;
+    int workspace;
+    uint32_t first, second;
+    uint64_t time_ns;
 };
 
 struct hl_rank_evidence {
     enum hl_host_state host;
     char stack[HL_STACK_MAX];
-    uint32_t op;                     /* op that the host is in, or was in last */
-    uint64_t progress_ns;            /* last progress of this rank */
+    uint32_t op;          /* op that the host is in, or was in last */
+    uint64_t progress_ns; /* last progress of this rank */
     struct hl_workspace_evidence workspace[HL_WORKSPACES_MAX];
-    struct hl_pending_call pending[HL_PENDING_MAX]; /* oldest first */
+    struct hl_pending_call pending[HL_PENDING_MAX]; /* the begun ones first, oldest first */
     int n_pending;
     struct hl_residency residency;
-    struct { bool seen; int workspace; uint32_t first, second; uint64_t time_ns; } overlap; /* two calls of one workspace ran at once */
+    struct hl_overlap overlap; /* the first one */
 };
 
 /* The first call whose records do not agree between the ranks, per workspace. */
@@ -63,7 +77,7 @@ struct hl_divergence {
     int workspace;
     uint32_t call;
     struct hl_call_record record[HL_RANKS_MAX];
-    bool have[HL_RANKS_MAX];         /* the rank has issued a call of this number */
+    bool have[HL_RANKS_MAX];                    /* the rank has issued a call of this number */
     struct hl_call_record before[HL_RANKS_MAX]; /* the rank's call before it */
     bool have_before;
 };
@@ -71,12 +85,12 @@ struct hl_divergence {
 /* What the oracle found in the first wrong result. */
 enum hl_wrong_kind {
     HL_WRONG_NONE,
-    HL_WRONG_SUM,        /* differs from every hypothesis below */
-    HL_WRONG_OWN_ONLY,   /* equals the rank's own row, normed: the allreduce is missing */
-    HL_WRONG_STALE,      /* equals the sum with one source's rows of an earlier call */
-    HL_WRONG_EARLY,      /* ended before a peer had begun this call */
-    HL_WRONG_MISPAIRED,  /* the ranks' calls of this number are different sites */
-    HL_WRONG_UNTOUCHED   /* the output still holds the poison */
+    HL_WRONG_SUM,       /* differs from every hypothesis below */
+    HL_WRONG_OWN_ONLY,  /* equals the rank's own row, normed: the allreduce is missing */
+    HL_WRONG_STALE,     /* equals the sum with one source's rows of an earlier call */
+    HL_WRONG_EARLY,     /* ended before a peer had begun this call */
+    HL_WRONG_MISPAIRED, /* the ranks' calls of this number are different sites */
+    HL_WRONG_UNTOUCHED  /* the output still holds the poison */
 };
 
 struct hl_wrong_result {
@@ -84,11 +98,11 @@ struct hl_wrong_result {
     int rank;
     struct hl_call_record record;
     uint32_t token, element;
-    bool in_norm_out;                /* else in residual out */
+    bool in_norm_out; /* else in residual out */
     double got, want;
-    int stale_source;                /* HL_WRONG_STALE, HL_WRONG_EARLY: the peer */
+    int stale_source; /* HL_WRONG_STALE, HL_WRONG_EARLY: the peer */
     uint32_t stale_call;
-    uint64_t count;                  /* wrong elements in this call */
+    uint64_t count; /* wrong elements in this call */
 };
 
 #define HL_SLOTS_MAX 4096
@@ -97,20 +111,21 @@ struct hl_evidence {
     int workspaces;
     struct hl_layout layout[HL_WORKSPACES_MAX];
     enum hl_compare compare;
-    uint64_t time_ns;                /* when it was collected */
-    uint64_t stalled_ns;             /* time since the last progress of any rank */
-    bool hung;                       /* pending work and no progress */
-    bool quiescent;                  /* no step can ever run again */
+    uint64_t time_ns;    /* when it was collected */
+    uint64_t stalled_ns; /* time since the last progress of any rank */
+    bool hung;           /* pending work and no progress */
+    bool quiescent;      /* no step can ever run again */
     bool crashed;
     char crash_reason[256];
     struct hl_rank_evidence rank[HL_RANKS_MAX];
-    struct hl_slot_evidence *slots;  /* of all waiting calls, those not arrived first */
+    struct hl_slot_evidence *slots; /* of all waiting calls, those not arrived first */
     uint32_t n_slots;
-    uint32_t slots_left_out;         /* beyond HL_SLOTS_MAX */
+    uint32_t slots_left_out; /* beyond HL_SLOTS_MAX */
     struct hl_divergence divergence;
     struct hl_wrong_result wrong;
-    uint64_t calls_checked;          /* by the oracle */
-    uint32_t faults_fired;           /* bit per fault of the configuration; not for the classifier */
+    uint64_t records_dropped; /* pending calls whose record the watchdog could not keep */
+    uint64_t calls_checked;   /* by the oracle */
+    uint32_t faults_fired;    /* bit per fault of the configuration; not for the classifier */
 };
 
 void hl_evidence_init(struct hl_evidence *evidence);

@@ -8,11 +8,15 @@
 #include <stdint.h>
 #include "../kernels/layout.h"
 
+/* What an engine fills a call's outputs with before it: a NaN in every data type. */
+#define HL_POISON 0xfff1fff1u
+
 /* X(ID, name, doc) */
 #define HL_EVENTS(X) \
     X(HL_EVENT_HOST_BEGIN, "host-begin", "a rank's host enters an op that can block") \
     X(HL_EVENT_HOST_END, "host-end", "and leaves it") \
-    X(HL_EVENT_ENQUEUE, "enqueue", "a call is on its stream, or in a launched graph; it gets its number here") \
+    X(HL_EVENT_ENQUEUE, "enqueue", \
+      "a call is on its stream, or in a launched graph; it gets its number here") \
     X(HL_EVENT_CALL_BEGIN, "call-begin", "the first CTA of a call runs") \
     X(HL_EVENT_CALL_END, "call-end", "the last kernel of a call has ended; carries data for the oracle") \
     X(HL_EVENT_WORKSPACE_INIT, "workspace-init", "a workspace has been filled with sentinels") \
@@ -23,25 +27,29 @@ enum hl_event_kind { HL_EVENTS(HL_ENUMERATOR) HL_EVENT_COUNT };
 
 /* Where a call comes from and what it asks for: compared between ranks. */
 struct hl_call_record {
-    uint32_t call;            /* number on its workspace and rank, from 0 */
-    uint32_t op;              /* index in the rank's program */
-    uint32_t launch;          /* op that launched it: its own, or the graph-launch */
-    uint16_t site;            /* which fused allreduce of the forward pass */
-    uint16_t graph;           /* UINT16_MAX: eager */
-    uint16_t node;            /* index of the op within its graph */
+    uint32_t call;   /* number on its workspace and rank, from 0 */
+    uint32_t op;     /* index in the rank's program */
+    uint32_t launch; /* op that launched it: its own, or the graph-launch */
+    uint16_t site;   /* which fused allreduce of the forward pass */
+    uint16_t graph;  /* UINT16_MAX: eager */
+    uint16_t node;   /* index of the op within its graph */
     uint8_t workspace, stream;
     enum hl_protocol protocol;
     enum hl_dtype dtype;
-    uint32_t replay;          /* how often this graph was launched before */
-    uint32_t tokens;          /* real */
-    uint32_t exec_tokens;     /* as executed: the simulator's geometry may be reduced */
-    uint32_t rows_written;    /* leading rows of the input block that anything ever wrote (as executed) */
+    uint32_t replay;       /* how often this graph was launched before */
+    uint32_t tokens;       /* real */
+    uint32_t exec_tokens;  /* as executed: the simulator's geometry may be reduced */
+    uint32_t rows_written; /* leading rows of the input block that anything ever wrote (as executed) */
     uint32_t ctas;
 };
 
+/* An engine fills a call's outputs with this word before the call runs, so that what was never written shows:
+ * a NaN in bf16, fp16 and fp32. */
+#define HL_POISON 0xfff1fff1u
+
 /* The numbers of a call, valid while the event is delivered. Rows are [exec_tokens][layout.row_words]. */
 struct hl_call_data {
-    const uint32_t *input;        /* call-begin */
+    const uint32_t *input; /* call-begin */
     const uint32_t *residual, *gamma;
     const uint32_t *residual_out, *norm_out; /* call-end */
     uint32_t hidden;
@@ -50,10 +58,10 @@ struct hl_call_data {
 struct hl_event {
     enum hl_event_kind kind;
     uint64_t time_ns;
-    int rank;                      /* -1: none */
-    uint32_t op;                   /* host-begin, host-end: index in the rank's program */
-    uint32_t workspace;            /* workspace-init */
-    uint32_t fault;                /* fault: index in the configuration */
+    int rank;                          /* -1: none */
+    uint32_t op;                       /* host-begin, host-end: index in the rank's program */
+    uint32_t workspace;                /* workspace-init */
+    uint32_t fault;                    /* fault: index in the configuration */
     const struct hl_call_record *call; /* enqueue, call-begin, call-end */
     const struct hl_call_data *data;   /* call-begin, call-end; may be NULL */
 };

@@ -49,6 +49,7 @@ struct hl_op {
     uint16_t source;            /* filler with HL_CONTENT_SOURCE */
     uint16_t label;             /* index into hl_program.labels: which phase this op belongs to */
     uint16_t site;              /* call: which fused allreduce of a forward pass, 0.. */
+    uint16_t fault;             /* 0, or 1 + index of the fault that changed this op: fires HL_EVENT_FAULT */
     enum hl_content content;    /* filler */
     enum hl_protocol protocol;  /* call: resolved from backend, strategy and tokens */
     bool pdl;                   /* call: launched with the PDL attribute */
@@ -69,12 +70,14 @@ struct hl_rank_program {
     uint32_t loop_to;
 };
 
-/* The op range (begin, end) strictly between capture-begin and capture-end, per rank. */
+/* The op range [begin, end) strictly between capture-begin and capture-end, per rank. It may be empty: two
+ * split ops in a row leave a piece with nothing in it, and engines capture and launch those too. */
 struct hl_graph {
     uint32_t begin, end;
 };
 
 struct hl_program {
+    struct hl_config config;               /* resolved: what the ops were made from */
     int ranks;
     struct hl_rank_program rank[HL_RANKS_MAX];
     struct hl_graph *graphs[HL_RANKS_MAX]; /* [rank][graph] */

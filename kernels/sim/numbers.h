@@ -68,8 +68,7 @@ static inline void hl_unpack_row(const uint32_t *row, uint32_t words, enum hl_dt
             out[2 * i + 1] = hl_float_of_fp16((uint16_t)(row[i] >> 16));
         }
         break;
-    default:
-        memcpy(out, row, words * sizeof *row);
+    default: memcpy(out, row, words * sizeof *row);
     }
 }
 
@@ -84,7 +83,6 @@ static inline void hl_pack_row(const float *in, uint32_t words, enum hl_dtype dt
         for (uint32_t i = 0; i < words; i++)
             row[i] = hl_fp16_of_float(in[2 * i]) | (uint32_t)hl_fp16_of_float(in[2 * i + 1]) << 16;
         break;
-    default:
-        memcpy(row, in, words * sizeof *row);
+    default: memcpy(row, in, words * sizeof *row);
     }
 }

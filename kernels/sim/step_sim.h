@@ -30,26 +30,42 @@ struct hl_cx {
     int rank, ranks;
     uint32_t tokens, hidden;
     uint32_t cta, ctas;
-    uint32_t call;              /* number of this call on its workspace, for DROP_STORE */
+    uint32_t call; /* number of this call on its workspace, for DROP_STORE */
     uint32_t *workspace[HL_RANKS_MAX];
     const uint32_t *input, *residual, *gamma; /* rows of [tokens][row_words]; gamma one row */
     uint32_t *residual_out, *norm_out;
-    uint32_t *regs;             /* one row: what the CTA holds in registers across points */
-    bool previous_kernel_done;  /* PDL: the kernel before this one has completed */
-    bool triggered;             /* PDL: out, the CTA let the next kernel start */
-    uint32_t watch;             /* out: first word that kept an await from passing */
-    struct hl_store store;      /* out */
+    uint32_t *regs;            /* one row: what the CTA holds in registers across points */
+    bool previous_kernel_done; /* PDL: the kernel before this one has completed */
+    bool triggered;            /* PDL: out, the CTA let the next kernel start */
+    uint32_t watch;            /* out: first word that kept an await from passing */
+    struct hl_store store;     /* out */
 };
 
 #define HL_STEP_INLINE static inline
 #define HL_STEP(name) static enum hl_step_result hl_step_##name(struct hl_step *t, struct hl_cx *cx)
-#define HL_BEGIN(t) switch ((t)->pc) { case 0:
-#define HL_END(t) } (t)->pc = 0; return HL_STEP_DONE
+#define HL_BEGIN(t) \
+    switch ((t)->pc) { \
+    case 0:
+#define HL_END(t) \
+    } \
+    (t)->pc = 0; \
+    return HL_STEP_DONE
 #define HL_POINT(t) HL_POINT_AT(t, __COUNTER__ + 1)
-#define HL_POINT_AT(t, n) do { (t)->pc = (n); return HL_STEP_RAN; case (n):; } while (0)
+#define HL_POINT_AT(t, n) \
+    do { \
+        (t)->pc = (n); \
+        return HL_STEP_RAN; \
+    case (n):; \
+    } while (0)
 #define HL_AWAIT(t, cond) HL_AWAIT_AT(t, cond, __COUNTER__ + 1)
 #define HL_AWAIT_AT(t, cond, n) \
-    do { (t)->pc = (n); __attribute__((fallthrough)); case (n): if (!(cond)) return HL_STEP_BLOCKED; } while (0)
+    do { \
+        (t)->pc = (n); \
+        __attribute__((fallthrough)); \
+    case (n): \
+        if (!(cond)) \
+            return HL_STEP_BLOCKED; \
+    } while (0)
 #define HL_UNROLL
 
 /* Which agent of the grid this is, and what a fragment is: here the CTA, and a row. */
@@ -69,7 +85,8 @@ static inline void hl_note_store(struct hl_cx *cx, int rank, uint32_t at, uint32
     cx->store = (struct hl_store){ .rank = rank, .at = at, .count = count, .clears = clears };
 }
 
-/* Programmatic dependent launch: cudaGridDependencySynchronize and cudaTriggerProgrammaticLaunchCompletion. */
+/* Programmatic dependent launch: cudaGridDependencySynchronize and cudaTriggerProgrammaticLaunchCompletion.
+ */
 static inline bool hl_previous_kernel_done(struct hl_cx *cx)
 {
     cx->watch = HL_WATCH_GRID;
@@ -78,7 +95,10 @@ static inline bool hl_previous_kernel_done(struct hl_cx *cx)
 static inline void hl_trigger(struct hl_cx *cx) { cx->triggered = true; }
 
 /* Flags of the own rank. */
-static inline uint32_t hl_flag(const struct hl_cx *cx, uint32_t word) { return cx->workspace[cx->rank][word]; }
+static inline uint32_t hl_flag(const struct hl_cx *cx, uint32_t word)
+{
+    return cx->workspace[cx->rank][word];
+}
 static inline void hl_set_flag(struct hl_cx *cx, uint32_t word, uint32_t value)
 {
     cx->workspace[cx->rank][word] = value;
@@ -95,7 +115,10 @@ static inline bool hl_flag_equals(struct hl_cx *cx, uint32_t word, uint32_t valu
     return hl_flag(cx, word) == value;
 }
 /* One arrival of a CTA: `red.release.gpu.add` by its first thread, after all its stores (M:340-352). */
-static inline void hl_arrive(struct hl_cx *cx, uint32_t word) { hl_set_flag(cx, word, hl_flag(cx, word) + 1); }
+static inline void hl_arrive(struct hl_cx *cx, uint32_t word)
+{
+    hl_set_flag(cx, word, hl_flag(cx, word) + 1);
+}
 
 /* A row on its way to a peer. */
 struct hl_fragment {
@@ -141,7 +164,8 @@ static inline struct hl_fragment hl_raw_input(const struct hl_cx *cx, uint32_t t
 /* The mutant DROP_STORE: rank 1's 5th call, its last row to rank 0. */
 static inline bool hl_store_is_dropped(const struct hl_step *t, const struct hl_cx *cx)
 {
-    return HL_MUTANT(DROP_STORE) && cx->rank == 1 && cx->call == 4 && t->peer == 0 && t->token == cx->tokens - 1;
+    return HL_MUTANT(DROP_STORE) && cx->rank == 1 && cx->call == 4 && t->peer == 0 &&
+           t->token == cx->tokens - 1;
 }
 
 /* What the GPU keeps in registers between poll and sum; the simulator reads the slots again, in the
@@ -162,8 +186,10 @@ static inline bool hl_row_arrived(struct hl_cx *cx, struct hl_gather *g, uint32_
     return true;
 }
 
-/* Have all sources' rows arrived at `at`, `stride` words apart? `skip` is a source that is not polled, or -1. */
-static inline bool hl_rows_arrived(struct hl_cx *cx, struct hl_gather *g, uint32_t at, uint32_t stride, int skip)
+/* Have all sources' rows arrived at `at`, `stride` words apart? `skip` is a source that is not polled, or -1.
+ */
+static inline bool hl_rows_arrived(struct hl_cx *cx, struct hl_gather *g, uint32_t at, uint32_t stride,
+                                   int skip)
 {
     for (int source = 0; source < cx->ranks; source++)
         if (source != skip && !hl_row_arrived(cx, g, at + (uint32_t)source * stride))
@@ -188,14 +214,15 @@ static inline void hl_add_row(const struct hl_cx *cx, float *sums, const uint32_
 }
 
 /* Sums the rows that the last poll saw, in rank order; the row of `skip` comes from `own`. */
-static inline float *hl_sum_rows(struct hl_cx *cx, struct hl_gather *g, uint32_t at, uint32_t stride, int skip,
-                                 struct hl_fragment own)
+static inline float *hl_sum_rows(struct hl_cx *cx, struct hl_gather *g, uint32_t at, uint32_t stride,
+                                 int skip, struct hl_fragment own)
 {
     float *sums = hl_sums(cx);
     (void)g;
     memset(sums, 0, cx->hidden * sizeof *sums);
     for (int source = 0; source < cx->ranks; source++)
-        hl_add_row(cx, sums, source == skip ? own.words : cx->workspace[cx->rank] + at + (uint32_t)source * stride);
+        hl_add_row(cx, sums,
+                   source == skip ? own.words : cx->workspace[cx->rank] + at + (uint32_t)source * stride);
     return sums;
 }
 
@@ -241,7 +268,8 @@ static inline bool hl_no_peer_at(struct hl_cx *cx, uint32_t at, uint32_t value)
 }
 
 /* NCCL-like slots hold (word, epoch) pairs: a word has arrived when its epoch is this call's. */
-static inline void hl_store_with_epoch(struct hl_cx *cx, int rank, uint32_t at, struct hl_fragment f, uint32_t epoch)
+static inline void hl_store_with_epoch(struct hl_cx *cx, int rank, uint32_t at, struct hl_fragment f,
+                                       uint32_t epoch)
 {
     uint32_t *to = cx->workspace[rank] + at;
     for (uint32_t i = 0; i < cx->layout.row_words; i++) {
@@ -276,21 +304,25 @@ static inline float *hl_sum_rows_at_epoch(struct hl_cx *cx, struct hl_gather *g,
     return sums;
 }
 
-/* The sum rounded to the data type, in the residual output: what a plain allreduce leaves for the next kernel. */
+/* The sum rounded to the data type, in the residual output: what a plain allreduce leaves for the next
+ * kernel. */
 static inline void hl_store_sum(struct hl_cx *cx, uint32_t token, const float *sums)
 {
-    hl_pack_row(sums, cx->layout.row_words, cx->layout.dtype, cx->residual_out + (size_t)token * cx->layout.row_words);
+    hl_pack_row(sums, cx->layout.row_words, cx->layout.dtype,
+                cx->residual_out + (size_t)token * cx->layout.row_words);
 }
 static inline float *hl_load_sum(struct hl_cx *cx, uint32_t token)
 {
     float *sums = hl_sums(cx);
-    hl_unpack_row(cx->residual_out + (size_t)token * cx->layout.row_words, cx->layout.row_words, cx->layout.dtype, sums);
+    hl_unpack_row(cx->residual_out + (size_t)token * cx->layout.row_words, cx->layout.row_words,
+                  cx->layout.dtype, sums);
     return sums;
 }
 static inline float *hl_load_input(struct hl_cx *cx, uint32_t token)
 {
     float *sums = hl_sums(cx);
-    hl_unpack_row(cx->input + (size_t)token * cx->layout.row_words, cx->layout.row_words, cx->layout.dtype, sums);
+    hl_unpack_row(cx->input + (size_t)token * cx->layout.row_words, cx->layout.row_words, cx->layout.dtype,
+                  sums);
     return sums;
 }
 

@@ -1,0 +1,111 @@
+/* CTAs: one step of a step source, and the wake-ups that its stores cause. */
+#include "sim.h"
+
+void hl_sim_kernel_derive(struct hl_sim *s, uint32_t kernel)
+{
+    const struct hl_sim_kernel *k = &s->kernels[kernel];
+    const uint32_t lane = kernel / HL_SIM_KERNELS_MAX;
+    const int rank = hl_sim_lane_rank(s, lane);
+    const struct hl_op *op = hl_sim_op(s, rank, k->op);
+    const size_t rows = (size_t)s->geometry.tokens_max * s->layout[0].row_words;
+    uint32_t *output = s->outputs + ((size_t)lane * HL_SIM_OUTPUTS + k->output) * 2 * rows;
+    s->cx[kernel] = (struct hl_cx){
+        .layout = s->layout[op->workspace],
+        .protocol = op->protocol,
+        .compare = s->config->subject.sentinel_compare,
+        .rank = rank,
+        .ranks = s->ranks,
+        .tokens = s->ops[rank][k->op].tokens,
+        .hidden = s->geometry.hidden,
+        .ctas = k->ctas,
+        .call = k->call,
+        .input = s->blocks[rank][op->block],
+        .residual = s->residuals + op->site * rows,
+        .gamma = s->gamma,
+        .residual_out = output,
+        .norm_out = output + rows,
+        .previous_kernel_done = kernel % HL_SIM_KERNELS_MAX == s->lane[lane].first,
+    };
+    for (int r = 0; r < s->ranks; r++)
+        s->cx[kernel].workspace[r] = hl_sim_workspace(s, op->workspace, r);
+}
+
+void hl_sim_wake_waiting(struct hl_sim *s, int rank, int workspace, uint32_t at, uint32_t count)
+{
+    uint32_t *waiting = s->waiting[rank];
+    for (uint32_t i = 0; i < s->n_waiting[rank];) {
+        const uint32_t index = waiting[i] - hl_sim_first_cta(s);
+        struct hl_sim_cta *cta = &s->ctas[index];
+        const struct hl_cx *cx = &s->cx[index / s->ctas_max];
+        if (cta->watch - at < count && cx->workspace[rank] == hl_sim_workspace(s, workspace, rank)) {
+            cta->watch = HL_WATCH_NONE;
+            hl_sim_wake(s, waiting[i]);
+            waiting[i] = waiting[--s->n_waiting[rank]];
+        } else {
+            i++;
+        }
+    }
+}
+
+static void trace_store(struct hl_sim *s, int workspace, const struct hl_cx *cx)
+{
+    const struct hl_store *store = &cx->store;
+    struct hl_sim_trace *traces = s->traces[workspace][store->rank];
+    if (!traces)
+        return;
+    for (uint32_t g = store->at / HL_SIM_GRANULE; g <= (store->at + store->count - 1) / HL_SIM_GRANULE; g++) {
+        if (store->clears) {
+            traces[g].cleared_by = (int8_t)cx->rank;
+            traces[g].cleared_call = cx->call;
+            traces[g].cleared_ns = s->now_ns;
+        } else {
+            traces[g].stored_by = (int8_t)cx->rank;
+            traces[g].stored_call = cx->call;
+            traces[g].stored_ns = s->now_ns;
+        }
+    }
+}
+
+static void note_trigger(struct hl_sim *s, uint32_t kernel, struct hl_sim_cta *cta)
+{
+    struct hl_sim_kernel *k = &s->kernels[kernel];
+    if (cta->triggered)
+        return;
+    cta->triggered = true;
+    if (++k->triggered == k->ctas)
+        hl_sim_wake(s, hl_sim_lane_agent(s, kernel / HL_SIM_KERNELS_MAX));
+}
+
+enum hl_sim_result hl_sim_cta_step(struct hl_sim *s, uint32_t kernel, uint32_t cta_index)
+{
+    struct hl_sim_kernel *k = &s->kernels[kernel];
+    struct hl_sim_cta *cta = &s->ctas[kernel * s->ctas_max + cta_index];
+    struct hl_cx *cx = &s->cx[kernel];
+    const int rank = cx->rank;
+    if (!k->active || cta_index >= k->ctas || cta->state != HL_CTA_RUNNING || cta->watch != HL_WATCH_NONE)
+        return HL_SIM_BLOCKED;
+    const struct hl_op *op = hl_sim_op(s, rank, k->op);
+    cx->cta = cta_index;
+    cx->regs = s->regs + ((size_t)kernel * s->ctas_max + cta_index) * cx->layout.row_words;
+    cx->store.count = 0;
+    cx->triggered = false;
+    const enum hl_step_result result =
+        s->steps[hl_protocol_kernels(op->protocol).kernels[k->which]](&cta->step, cx);
+    if (cx->triggered || result == HL_STEP_DONE)
+        note_trigger(s, kernel, cta);
+    if (cx->store.count) {
+        trace_store(s, op->workspace, cx);
+        hl_sim_wake_waiting(s, cx->store.rank, op->workspace, cx->store.at, cx->store.count);
+    }
+    if (result == HL_STEP_BLOCKED) {
+        cta->watch = cx->watch;
+        s->waiting[rank][s->n_waiting[rank]++] = hl_sim_cta_agent(s, kernel, cta_index);
+        return HL_SIM_BLOCKED;
+    }
+    if (result == HL_STEP_RAN)
+        return HL_SIM_RAN;
+    cta->state = HL_CTA_ENDED;
+    k->ended++;
+    hl_sim_cta_ended(s, kernel);
+    return HL_SIM_DONE;
+}

@@ -1,0 +1,138 @@
+/* Hosts: each runs its rank's op list, enqueues device work and blocks in barriers and syncs. */
+#include "sim.h"
+
+bool hl_sim_stream_idle(const struct hl_sim *s, int rank, int stream)
+{
+    return s->queues[rank * s->streams + stream].count == 0 && s->lane[rank * s->lanes + stream].count == 0;
+}
+
+/* A blocking op tells the feed when it begins to wait and when it goes on. */
+static enum hl_sim_result wait_for(struct hl_sim *s, int rank, bool met)
+{
+    struct hl_sim_host *host = &s->hosts[rank];
+    if (!host->waiting)
+        hl_sim_emit(s, (struct hl_event){ .kind = HL_EVENT_HOST_BEGIN, .rank = rank, .op = host->op });
+    host->waiting = !met;
+    if (!met)
+        return HL_SIM_BLOCKED;
+    hl_sim_emit(s, (struct hl_event){ .kind = HL_EVENT_HOST_END, .rank = rank, .op = host->op });
+    return HL_SIM_RAN;
+}
+
+static enum hl_sim_result wait_in_op(struct hl_sim *s, int rank, bool met)
+{
+    const enum hl_sim_result result = wait_for(s, rank, met);
+    s->hosts[rank].op += met;
+    return result;
+}
+
+/* A barrier is met once every rank has come to as many barriers. */
+static enum hl_sim_result barrier(struct hl_sim *s, int rank)
+{
+    struct hl_sim_host *host = &s->hosts[rank];
+    if (!host->waiting) {
+        host->barriers++;
+        for (int r = 0; r < s->ranks; r++)
+            hl_sim_wake(s, (uint32_t)r);
+    }
+    bool met = true;
+    for (int r = 0; r < s->ranks; r++)
+        met &= s->hosts[r].barriers >= host->barriers;
+    return wait_in_op(s, rank, met);
+}
+
+/* Numbers the calls of an entry, so that a call has its number before it runs. */
+static void number_calls(struct hl_sim *s, int rank, struct hl_sim_entry *entry)
+{
+    struct hl_sim_host *host = &s->hosts[rank];
+    const struct hl_op *op = hl_sim_op(s, rank, entry->op);
+    const struct hl_graph one = { entry->op, entry->op + 1 };
+    const struct hl_graph range = op->kind == HL_OP_GRAPH_LAUNCH ? s->program->graphs[rank][op->graph] : one;
+    for (int w = 0; w < s->workspaces; w++)
+        entry->first_call[w] = host->calls[w];
+    for (uint32_t i = range.begin; i < range.end; i++) {
+        const struct hl_op *node = hl_sim_op(s, rank, i);
+        if (node->kind == HL_OP_CALL)
+            host->calls[node->workspace]++;
+    }
+}
+
+static enum hl_sim_result enqueue(struct hl_sim *s, int rank)
+{
+    struct hl_sim_host *host = &s->hosts[rank];
+    const struct hl_op *op = hl_sim_op(s, rank, host->op);
+    struct hl_sim_stream *q = hl_sim_queue(s, rank, op->stream);
+    if (q->count == s->queue_max)
+        return wait_for(s, rank, false);
+    if (host->waiting)
+        wait_for(s, rank, true);
+    struct hl_sim_entry *entry = hl_sim_entry(s, rank, op->stream, q->count);
+    *entry = (struct hl_sim_entry){ .op = host->op };
+    uint32_t *issued = &s->events_issued[rank * HL_SIM_EVENTS_MAX];
+    if (op->kind == HL_OP_GRAPH_LAUNCH)
+        entry->number = s->launches[rank * (s->program->n_graphs + 1) + op->graph]++;
+    else if (op->kind == HL_OP_EVENT_RECORD)
+        entry->number = ++issued[op->event];
+    else if (op->kind == HL_OP_EVENT_WAIT)
+        entry->number = issued[op->event];
+    number_calls(s, rank, entry);
+    q->count++;
+    host->op++;
+    hl_sim_emit_enqueued(s, rank, entry);
+    hl_sim_wake(s, hl_sim_lane_agent(s, (uint32_t)(rank * s->lanes + op->stream)));
+    return HL_SIM_RAN;
+}
+
+static enum hl_sim_result leave(struct hl_sim *s, int rank)
+{
+    s->hosts[rank].exited = true;
+    hl_sim_emit(s, (struct hl_event){ .kind = HL_EVENT_RANK_EXIT, .rank = rank });
+    return HL_SIM_DONE;
+}
+
+/* Between capture-begin and capture-end, device ops are recorded: nothing runs. */
+static bool is_recorded(const struct hl_sim *s, int rank, const struct hl_op *op)
+{
+    if (s->hosts[rank].capturing == HL_NONE)
+        return false;
+    switch (op->kind) {
+    case HL_OP_CALL:
+    case HL_OP_FILLER:
+    case HL_OP_COPY:
+    case HL_OP_EVENT_RECORD:
+    case HL_OP_EVENT_WAIT: return true;
+    default: return false;
+    }
+}
+
+enum hl_sim_result hl_sim_host_step(struct hl_sim *s, int rank)
+{
+    struct hl_sim_host *host = &s->hosts[rank];
+    const struct hl_rank_program *program = &s->program->rank[rank];
+    if (host->exited)
+        return HL_SIM_DONE;
+    if (host->op == program->n_ops && program->loop_to != UINT32_MAX)
+        host->op = program->loop_to;
+    if (host->op == program->n_ops)
+        return leave(s, rank);
+    const struct hl_op *op = hl_sim_op(s, rank, host->op);
+    if (op->fault && op->kind == HL_OP_HOST_DELAY)
+        hl_sim_emit(s, (struct hl_event){ .kind = HL_EVENT_FAULT, .rank = rank, .fault = op->fault - 1u });
+    if (is_recorded(s, rank, op)) {
+        host->op++;
+        return HL_SIM_RAN;
+    }
+    switch (op->kind) {
+    case HL_OP_BARRIER: return barrier(s, rank);
+    case HL_OP_SYNC: return wait_in_op(s, rank, hl_sim_stream_idle(s, rank, op->stream));
+    case HL_OP_EXIT: return leave(s, rank);
+    case HL_OP_CAPTURE_BEGIN: host->capturing = op->graph; break;
+    case HL_OP_CAPTURE_END: host->capturing = HL_NONE; break;
+    case HL_OP_ALLOC: hl_sim_alloc(s, rank, op->block); break;
+    case HL_OP_FREE:
+    case HL_OP_HOST_DELAY: break;
+    default: return enqueue(s, rank);
+    }
+    host->op++;
+    return HL_SIM_RAN;
+}

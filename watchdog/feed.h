@@ -43,10 +43,6 @@ struct hl_call_record {
     uint32_t ctas;
 };
 
-/* An engine fills a call's outputs with this word before the call runs, so that what was never written shows:
- * a NaN in bf16, fp16 and fp32. */
-#define HL_POISON 0xfff1fff1u
-
 /* The numbers of a call, valid while the event is delivered. Rows are [exec_tokens][layout.row_words]. */
 struct hl_call_data {
     const uint32_t *input; /* call-begin */

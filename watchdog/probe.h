@@ -15,7 +15,7 @@ struct hl_residency {
 /* The last store and the last clear that hit a word; `known` false where the engine keeps no journal. */
 struct hl_word_history {
     bool known;
-    int stored_by;         /* rank, -1 never */
+    int stored_by; /* rank, -1 never */
     uint32_t stored_call;
     uint64_t stored_ns;
     int cleared_by;        /* rank, -1 never; workspace-init counts as a clear */

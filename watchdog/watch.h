@@ -10,6 +10,17 @@ struct hl_watch;
 struct hl_watch *hl_watch_create(int ranks, int workspaces, uint64_t threshold_ns);
 void hl_watch_destroy(struct hl_watch *watch);
 
+/* A call is healthy when it ends. The learned threshold is this many times the p99.9 of their durations, but
+ * at least the floor: ranks of a serving engine wait for each other's hosts, too. Before enough calls have
+ * ended, the hosts still load modules, which takes longer. */
+#define HL_WATCH_FACTOR 1000
+#define HL_WATCH_FLOOR_NS 100000000ull
+#define HL_WATCH_CALLS_TO_LEARN 100
+#define HL_WATCH_UNLEARNED_NS 1000000000ull
+
+/* No progress for so long is a stall: as given, or as learned so far. */
+uint64_t hl_watch_threshold_ns(const struct hl_watch *watch);
+
 /* Takes one event; never allocates. */
 void hl_watch_event(struct hl_watch *watch, const struct hl_event *event);
 

@@ -13,4 +13,5 @@ void hl_oracle_event(struct hl_oracle *oracle, const struct hl_event *event);
 
 /* The first wrong result (kind HL_WRONG_NONE: none) and the number of calls checked. `failed` is set when
  * a call could not be checked: the run is then inconclusive. */
-struct hl_wrong_result hl_oracle_result(const struct hl_oracle *oracle, uint64_t *ret_checked, bool *ret_failed);
+struct hl_wrong_result hl_oracle_result(const struct hl_oracle *oracle, uint64_t *ret_checked,
+                                        bool *ret_failed);

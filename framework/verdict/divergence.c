@@ -1,0 +1,189 @@
+/* Diverging call sequences: which rank left the common road, and whether it left something out, did something
+ * twice, or asked for something else (invariants I1, I2 of the protocols). */
+#include "findings.h"
+#include "waits.h"
+#include <stddef.h>
+
+/* Of the records of one call number: what most ranks say, and the rank that says otherwise. */
+struct parting {
+    const struct hl_divergence *divergence;
+    const struct hl_call_record *common, *other;
+    int common_rank, other_rank;
+    bool is_even; /* as many ranks on either side: the numbers do not tell which side is right */
+};
+
+static bool same_request(const struct hl_call_record *a, const struct hl_call_record *b)
+{
+    return a->site == b->site && a->tokens == b->tokens && a->exec_tokens == b->exec_tokens &&
+           a->protocol == b->protocol && a->dtype == b->dtype && a->ctas == b->ctas;
+}
+
+static int count_agreeing(const struct hl_evidence *evidence, int rank)
+{
+    const struct hl_divergence *d = &evidence->divergence;
+    int count = 0;
+    for (int r = 0; r < evidence->ranks; r++)
+        count += d->have[r] && same_request(&d->record[r], &d->record[rank]);
+    return count;
+}
+
+/* Hosts run ahead of the device: a divergence that no rank has reached explains nothing. */
+static bool find_parting(const struct hl_evidence *evidence, struct parting *ret_parting)
+{
+    const struct hl_divergence *d = &evidence->divergence;
+    bool reached = false;
+    int common = -1, other = -1;
+    if (!d->found)
+        return false;
+    for (int r = 0; r < evidence->ranks; r++) {
+        reached |= d->have[r] && hl_has_begun(evidence, r, d->workspace, d->call);
+        if (d->have[r] && (common < 0 || count_agreeing(evidence, r) > count_agreeing(evidence, common)))
+            common = r;
+    }
+    for (int r = 0; r < evidence->ranks && common >= 0; r++)
+        if (d->have[r] && !same_request(&d->record[r], &d->record[common]) &&
+            (other < 0 || count_agreeing(evidence, r) < count_agreeing(evidence, other)))
+            other = r;
+    if (!reached || other < 0)
+        return false;
+    *ret_parting =
+        (struct parting){ .divergence = d,
+                          .common = &d->record[common],
+                          .other = &d->record[other],
+                          .common_rank = common,
+                          .other_rank = other,
+                          .is_even = count_agreeing(evidence, common) == count_agreeing(evidence, other) };
+    return true;
+}
+
+/* How far a site lies behind the one of the call before, in the round of sites: 0 repeats it. */
+static uint32_t sites_ahead(const struct parting *p, int rank)
+{
+    const uint32_t site = p->divergence->record[rank].site;
+    if (!p->divergence->have_before)
+        return site + 1;
+    const uint32_t before = p->divergence->before[rank].site;
+    return site >= before ? site - before : site + 0x10000 - before;
+}
+
+/* Did the rank launch the same graph again while its peer went on to something else? */
+static bool repeats_graph(const struct parting *p, int rank, int peer)
+{
+    const struct hl_call_record *record = &p->divergence->record[rank],
+                                *before = &p->divergence->before[rank];
+    return p->divergence->have_before && record->graph != UINT16_MAX && record->graph == before->graph &&
+           record->replay != before->replay && p->divergence->record[peer].graph != record->graph;
+}
+
+/* Of two ranks at different sites: the one that did something twice, or -1. */
+static int repeater(const struct parting *p)
+{
+    if (sites_ahead(p, p->other_rank) == 0 || repeats_graph(p, p->other_rank, p->common_rank))
+        return p->other_rank;
+    if (p->is_even &&
+        (sites_ahead(p, p->common_rank) == 0 || repeats_graph(p, p->common_rank, p->other_rank)))
+        return p->common_rank;
+    /* One rank behind all the others, by more than a gap explains. */
+    if (!p->is_even && sites_ahead(p, p->other_rank) < sites_ahead(p, p->common_rank))
+        return p->other_rank;
+    return -1;
+}
+
+bool hl_decide_epoch_skew(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    struct parting p;
+    if (!find_parting(evidence, &p) || p.common->site == p.other->site)
+        return false;
+    const int rank = repeater(&p);
+    if (rank < 0)
+        return false;
+    const int peer = rank == p.other_rank ? p.common_rank : p.other_rank;
+    hl_blame_call(rank, &p.divergence->record[rank], finding);
+    hl_say(finding,
+           "rank %d repeats: its call %u on workspace %d is site %u, where rank %d is at site %u, so from "
+           "there on "
+           "its calls pair with the wrong ones",
+           rank, p.divergence->call, p.divergence->workspace, p.divergence->record[rank].site, peer,
+           p.divergence->record[peer].site);
+    return true;
+}
+
+bool hl_decide_missing_call(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    struct parting p;
+    if (!find_parting(evidence, &p) || p.common->site == p.other->site || repeater(&p) >= 0)
+        return false;
+    const bool other_skipped = !p.is_even || sites_ahead(&p, p.other_rank) > sites_ahead(&p, p.common_rank);
+    const int rank = other_skipped ? p.other_rank : p.common_rank;
+    const int peer = other_skipped ? p.common_rank : p.other_rank;
+    hl_blame_call(rank, &p.divergence->record[rank], finding);
+    hl_say(finding,
+           "rank %d left out site %u: its call %u on workspace %d is already site %u, so its calls pair with "
+           "the "
+           "wrong ones and its peers wait for one call that never comes",
+           rank, p.divergence->record[peer].site, p.divergence->call, p.divergence->workspace,
+           p.divergence->record[rank].site);
+    return true;
+}
+
+/* One rank norms without the allreduce that its peers make: for them, it left out the call. */
+bool hl_decide_lone_fallback(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    struct parting p;
+    if (!find_parting(evidence, &p) || p.common->site != p.other->site ||
+        (p.common->protocol == HL_NORM_ONLY) == (p.other->protocol == HL_NORM_ONLY))
+        return false;
+    const int rank = p.other->protocol == HL_NORM_ONLY ? p.other_rank : p.common_rank;
+    const int peer = rank == p.other_rank ? p.common_rank : p.other_rank;
+    hl_blame_call(rank, &p.divergence->record[rank], finding);
+    hl_say(finding, "rank %d norms call %u (site %u) without the allreduce that rank %d waits for (%s)", rank,
+           p.divergence->call, p.common->site, peer, hl_protocol_word(p.divergence->record[peer].protocol));
+    return true;
+}
+
+bool hl_decide_shape_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    struct parting p;
+    if (!find_parting(evidence, &p) || p.common->site != p.other->site)
+        return false;
+    const bool types = p.common->dtype != p.other->dtype;
+    if (p.common->tokens == p.other->tokens && p.common->exec_tokens == p.other->exec_tokens && !types)
+        return false;
+    hl_blame_call(p.other_rank, p.other, finding);
+    if (p.common->protocol != p.other->protocol)
+        finding->other_cause = HL_CAUSE_STRATEGY_MISMATCH;
+    hl_say(
+        finding,
+        "rank %d runs call %u (site %u) with %u tokens%s, rank %d with %u: rows of the longer one never come",
+        p.other_rank, p.divergence->call, p.other->site, p.other->tokens,
+        types ? " of another data type" : "", p.common_rank, p.common->tokens);
+    return true;
+}
+
+bool hl_decide_strategy_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    struct parting p;
+    if (!find_parting(evidence, &p) || p.common->site != p.other->site ||
+        p.common->protocol == p.other->protocol)
+        return false;
+    hl_blame_call(p.other_rank, p.other, finding);
+    hl_say(finding,
+           "rank %d runs call %u (site %u, %u tokens) as %s, rank %d as %s: they write where the other does "
+           "not look",
+           p.other_rank, p.divergence->call, p.other->site, p.other->tokens,
+           hl_protocol_word(p.other->protocol), p.common_rank, hl_protocol_word(p.common->protocol));
+    return true;
+}
+
+bool hl_decide_grid_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    struct parting p;
+    if (!find_parting(evidence, &p) || p.common->site != p.other->site || p.common->ctas == p.other->ctas)
+        return false;
+    hl_blame_call(p.other_rank, p.other, finding);
+    hl_say(finding,
+           "rank %d runs call %u (site %u) with %u CTAs, rank %d with %u, and CTAs of equal number meet in a "
+           "barrier",
+           p.other_rank, p.divergence->call, p.other->site, p.other->ctas, p.common_rank, p.common->ctas);
+    return true;
+}

@@ -1,0 +1,133 @@
+/* What a wrong row equals: the few wrong computations that broken allreduces are known to make. */
+#include <string.h>
+#include "../../kernels/sim/numbers.h"
+#include "oracle_state.h"
+
+/* The row that is explained. */
+struct wrong_row {
+    struct hl_oracle *oracle;
+    const struct hl_kept_call *kept;
+    const struct hl_kept_input *own;
+    struct hl_row_rules rules;
+    size_t row_words;
+    uint32_t token;
+    const uint32_t *residual_out, *norm_out;
+};
+
+static bool is_untouched(const struct wrong_row *w, const uint32_t *row)
+{
+    for (size_t i = 0; i < w->row_words; i++)
+        if (row[i] != HL_POISON)
+            return false;
+    return true;
+}
+
+static bool has_row(const struct wrong_row *w, const struct hl_kept_call *kept, int rank)
+{
+    const struct hl_kept_input *input = &kept->rank[rank];
+    return input->begun && kept->hidden == w->kept->hidden && input->record.dtype == w->own->record.dtype &&
+           w->token < input->record.exec_tokens;
+}
+
+static void clear_sum(const struct wrong_row *w)
+{
+    memset(w->oracle->sum, 0, w->rules.hidden * sizeof *w->oracle->sum);
+    memset(w->oracle->magnitude, 0, w->rules.hidden * sizeof *w->oracle->magnitude);
+}
+
+static void add_row(const struct wrong_row *w, const struct hl_kept_call *kept, int rank)
+{
+    hl_oracle_add_row(kept->rank[rank].input + w->token * w->row_words, w->rules.dtype, w->rules.hidden,
+                      w->oracle->row, w->oracle->sum, w->oracle->magnitude);
+}
+
+static bool resembles(const struct wrong_row *w)
+{
+    const struct hl_row_reference reference = { w->oracle->sum, w->oracle->magnitude, w->oracle->residual,
+                                                w->oracle->gamma };
+    return hl_row_resembles(&w->rules, &reference, w->residual_out, &w->oracle->scratch);
+}
+
+static bool is_own_only(const struct wrong_row *w, int rank)
+{
+    clear_sum(w);
+    add_row(w, w->kept, rank);
+    return resembles(w);
+}
+
+/* The sum with the rows of `stale` (a bit a rank) from an earlier call instead. */
+static bool is_stale(const struct wrong_row *w, uint32_t stale, const struct hl_kept_call *earlier)
+{
+    clear_sum(w);
+    for (int r = 0; r < w->oracle->ranks; r++) {
+        const struct hl_kept_call *from = stale >> r & 1 ? earlier : w->kept;
+        if (!has_row(w, from, r))
+            return false;
+        add_row(w, from, r);
+    }
+    return resembles(w);
+}
+
+static const struct hl_kept_call *earlier_call(const struct wrong_row *w, uint32_t back)
+{
+    const uint32_t call = w->kept->call;
+    if (back > call)
+        return NULL;
+    const struct hl_kept_call *kept =
+        &w->oracle->kept[w->own->record.workspace][(call - back) % HL_KEPT_CALLS];
+    return kept->used && kept->call == call - back ? kept : NULL;
+}
+
+/* One source's row, then the rows of all peers, then the whole sum (a stale broadcast), of each kept call. */
+static bool explain_stale(const struct wrong_row *w, int rank, uint32_t absent)
+{
+    const uint32_t all = (1u << w->oracle->ranks) - 1;
+    for (uint32_t back = 1; back < HL_KEPT_CALLS; back++) {
+        const struct hl_kept_call *earlier = earlier_call(w, back);
+        if (!earlier)
+            continue;
+        for (int source = 0; source < w->oracle->ranks + 2; source++) {
+            const uint32_t stale = absent | (source < w->oracle->ranks    ? 1u << source
+                                             : source == w->oracle->ranks ? all & ~(1u << rank)
+                                                                          : all);
+            if (!is_stale(w, stale, earlier))
+                continue;
+            w->oracle->wrong.kind = HL_WRONG_STALE;
+            w->oracle->wrong.stale_source = __builtin_ctz(absent ? absent : stale);
+            w->oracle->wrong.stale_call = earlier->call;
+            return true;
+        }
+    }
+    return false;
+}
+
+void hl_oracle_explain(struct hl_oracle *oracle, const struct hl_kept_call *kept, int rank, uint32_t token,
+                       const struct hl_call_data *data, int early_peer)
+{
+    const struct hl_kept_input *own = &kept->rank[rank];
+    const enum hl_dtype dtype = own->record.dtype;
+    const size_t row_words = kept->hidden * hl_dtype_bytes(dtype) / 4;
+    const struct wrong_row w = { .oracle = oracle,
+                                 .kept = kept,
+                                 .own = own,
+                                 .rules = hl_row_rules_make(dtype, kept->hidden, oracle->ranks,
+                                                            own->record.protocol),
+                                 .row_words = row_words,
+                                 .token = token,
+                                 .residual_out = data->residual_out + token * row_words,
+                                 .norm_out = data->norm_out + token * row_words };
+    hl_unpack_row(own->residual + token * row_words, (uint32_t)row_words, dtype, oracle->residual);
+    hl_unpack_row(own->gamma, (uint32_t)row_words, dtype, oracle->gamma);
+    uint32_t absent = 0;
+    if (early_peer >= 0)
+        for (int r = 0; r < oracle->ranks; r++)
+            absent |= has_row(&w, kept, r) ? 0 : 1u << r;
+    if (is_untouched(&w, w.residual_out) || is_untouched(&w, w.norm_out))
+        oracle->wrong.kind = HL_WRONG_UNTOUCHED;
+    else if (oracle->wrong.in_norm_out)
+        return; /* the sum is right */
+    else if (is_own_only(&w, rank))
+        oracle->wrong.kind = HL_WRONG_OWN_ONLY;
+    else
+        explain_stale(&w, rank, absent);
+}

@@ -1,0 +1,31 @@
+/* How a finding is filled: the rows of the decision table share these. */
+#pragma once
+#include "classifier.h"
+
+#define HL_SAY __attribute__((format(printf, 2, 3)))
+
+/* The one sentence of a finding; too long a text is cut. */
+void hl_say(struct hl_finding *finding, const char *format, ...) HL_SAY;
+
+/* Names a slot, and the call that waits for it. */
+void hl_blame_slot(const struct hl_evidence *evidence, const struct hl_slot_evidence *slot,
+                   struct hl_finding *finding);
+void hl_blame_call(int rank, const struct hl_call_record *record, struct hl_finding *finding);
+void hl_blame_nobody(struct hl_culprit *culprit);
+
+/* "rank 1 waits in call 37 (mnnvl-oneshot, workspace 0) for row 3 of rank 0 (oneshot, buffer 1)". */
+void hl_describe_wait(const struct hl_evidence *evidence, const struct hl_slot_evidence *slot, char *text,
+                      size_t size);
+
+const char *hl_protocol_word(enum hl_protocol protocol);
+const char *hl_stage_word(enum hl_stage stage);
+const char *hl_compare_word(enum hl_compare compare);
+
+/* The rows that rest on diverging call sequences; each is true when it decides. Also used for wrong results.
+ */
+bool hl_decide_shape_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_strategy_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_grid_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_epoch_skew(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_missing_call(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_lone_fallback(const struct hl_evidence *evidence, struct hl_finding *finding);

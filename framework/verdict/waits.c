@@ -1,0 +1,141 @@
+/* From a slot to the reason why it does not come. A rank that waits may be kept from its own next calls by
+ * that, so the one wait that starts the chain has to be told from the many that follow. */
+#include "waits.h"
+#include <stddef.h>
+
+const struct hl_pending_call *hl_pending_find(const struct hl_evidence *evidence, int rank, int workspace,
+                                              uint32_t call)
+{
+    const struct hl_rank_evidence *r = &evidence->rank[rank];
+    for (int i = 0; i < r->n_pending; i++)
+        if (r->pending[i].record.workspace == workspace && r->pending[i].record.call == call)
+            return &r->pending[i];
+    return NULL;
+}
+
+/* Calls of two streams may begin out of order, so the table of calls in flight comes before the counts. */
+bool hl_has_begun(const struct hl_evidence *evidence, int rank, int workspace, uint32_t call)
+{
+    const struct hl_pending_call *pending = hl_pending_find(evidence, rank, workspace, call);
+    return pending ? pending->begun_ns != UINT64_MAX : call < evidence->rank[rank].workspace[workspace].begun;
+}
+
+bool hl_has_enqueued(const struct hl_evidence *evidence, int rank, int workspace, uint32_t call)
+{
+    return call < evidence->rank[rank].workspace[workspace].enqueued;
+}
+
+/* Does the rank run a call of this workspace (or, with `other`, of another one)? */
+static bool runs_call(const struct hl_evidence *evidence, int rank, int workspace, bool other)
+{
+    const struct hl_rank_evidence *r = &evidence->rank[rank];
+    for (int i = 0; i < r->n_pending; i++)
+        if (r->pending[i].begun_ns != UINT64_MAX && (r->pending[i].record.workspace != workspace) == other)
+            return true;
+    return false;
+}
+
+static bool has_no_room(const struct hl_evidence *evidence, int rank)
+{
+    const struct hl_residency *residency = &evidence->rank[rank].residency;
+    return residency->started < residency->ctas && residency->room == 0;
+}
+
+/* The source of a broadcast row cannot send it before the rows that it reduces have arrived. */
+static bool is_reducer_waiting(const struct hl_evidence *evidence, const struct hl_slot_evidence *slot)
+{
+    for (uint32_t i = 0; i < evidence->n_slots; i++) {
+        const struct hl_slot_evidence *other = &evidence->slots[i];
+        if (other->state != HL_SLOT_ARRIVED && other->stage == HL_STAGE_SCATTER &&
+            other->rank == slot->source && other->workspace == slot->workspace && other->call == slot->call &&
+            other->token == slot->token)
+            return true;
+    }
+    return false;
+}
+
+/* What the journal of the word tells, or, where there is none, the times of the initialisation. */
+static enum hl_wait_kind kind_by_history(const struct hl_evidence *evidence,
+                                         const struct hl_slot_evidence *slot)
+{
+    const struct hl_word_history *h = &slot->history;
+    if (h->known) {
+        if (h->stored_by != slot->source || h->stored_call != slot->call)
+            return HL_WAIT_NEVER_STORED;
+        if (h->cleared_by < 0 || h->cleared_ns < h->stored_ns)
+            return HL_WAIT_REFUSED; /* what was stored is the sentinel itself */
+        return h->cleared_call == UINT32_MAX ? HL_WAIT_ERASED_BY_INIT : HL_WAIT_ERASED_BY_CLEAR;
+    }
+    const uint64_t initialised_ns = evidence->rank[slot->rank].workspace[slot->workspace].initialised_ns;
+    const uint64_t begun_ns = evidence->rank[slot->source].workspace[slot->workspace].first_begun_ns;
+    return initialised_ns != UINT64_MAX && begun_ns != UINT64_MAX && initialised_ns > begun_ns
+               ? HL_WAIT_ERASED_BY_INIT
+               : HL_WAIT_NEVER_STORED;
+}
+
+static enum hl_wait_kind kind_before_begin(const struct hl_evidence *evidence,
+                                           const struct hl_slot_evidence *slot)
+{
+    if (evidence->rank[slot->source].host == HL_HOST_DEAD)
+        return HL_WAIT_DEAD;
+    if (runs_call(evidence, slot->source, slot->workspace, false))
+        return HL_WAIT_DERIVED;
+    if (runs_call(evidence, slot->source, slot->workspace, true))
+        return HL_WAIT_BEHIND;
+    if (!hl_has_enqueued(evidence, slot->source, slot->workspace, slot->call))
+        return HL_WAIT_NOT_ISSUED;
+    return has_no_room(evidence, slot->source) ? HL_WAIT_NO_ROOM : HL_WAIT_STREAM;
+}
+
+enum hl_wait_kind hl_wait_kind_of(const struct hl_evidence *evidence, const struct hl_slot_evidence *slot)
+{
+    if (slot->state == HL_SLOT_ARRIVED)
+        return HL_WAIT_NONE;
+    if (slot->stage == HL_STAGE_ARRIVALS)
+        return has_no_room(evidence, slot->rank) ? HL_WAIT_NO_ROOM : HL_WAIT_ARRIVALS;
+    if (slot->words_missing > slot->words_sentinel)
+        return HL_WAIT_REFUSED;
+    if (!hl_has_begun(evidence, slot->source, slot->workspace, slot->call))
+        return kind_before_begin(evidence, slot);
+    if (slot->stage == HL_STAGE_BROADCAST && is_reducer_waiting(evidence, slot))
+        return HL_WAIT_DERIVED;
+    if (has_no_room(evidence, slot->source) &&
+        hl_pending_find(evidence, slot->source, slot->workspace, slot->call))
+        return HL_WAIT_NO_ROOM;
+    return kind_by_history(evidence, slot);
+}
+
+const struct hl_slot_evidence *hl_wait_find(const struct hl_evidence *evidence, enum hl_wait_kind kind)
+{
+    const struct hl_slot_evidence *found = NULL;
+    for (uint32_t i = 0; i < evidence->n_slots; i++) {
+        const struct hl_slot_evidence *slot = &evidence->slots[i];
+        if ((!found || slot->call < found->call) && hl_wait_kind_of(evidence, slot) == kind)
+            found = slot;
+    }
+    return found;
+}
+
+/* reach[a] has bit b: rank a waits, over any number of ranks, for a call that b has not begun. */
+static void close_over(uint32_t *reach, int ranks)
+{
+    for (int via = 0; via < ranks; via++)
+        for (int from = 0; from < ranks; from++)
+            if (reach[from] >> via & 1)
+                reach[from] |= reach[via];
+}
+
+const struct hl_slot_evidence *hl_wait_find_ring(const struct hl_evidence *evidence)
+{
+    uint32_t reach[HL_RANKS_MAX] = { 0 };
+    for (uint32_t i = 0; i < evidence->n_slots; i++)
+        if (hl_wait_kind_of(evidence, &evidence->slots[i]) == HL_WAIT_BEHIND)
+            reach[evidence->slots[i].rank] |= 1u << evidence->slots[i].source;
+    close_over(reach, evidence->ranks);
+    for (uint32_t i = 0; i < evidence->n_slots; i++) {
+        const struct hl_slot_evidence *slot = &evidence->slots[i];
+        if (hl_wait_kind_of(evidence, slot) == HL_WAIT_BEHIND && reach[slot->source] >> slot->rank & 1)
+            return slot;
+    }
+    return NULL;
+}

@@ -1,0 +1,166 @@
+/* Evidence of a stall, in the design's order: flags of all ranks before anything else, because whoever looks
+ * longer at one rank sees the others move on; then slots, in-flight calls, hosts. */
+#include "watch_state.h"
+#include <stdlib.h>
+#include <string.h>
+#include "decode.h"
+
+void hl_evidence_init(struct hl_evidence *evidence)
+{
+    memset(evidence, 0, sizeof *evidence);
+    for (int r = 0; r < HL_RANKS_MAX; r++)
+        for (int w = 0; w < HL_WORKSPACES_MAX; w++) {
+            evidence->rank[r].workspace[w].initialised_ns = UINT64_MAX;
+            evidence->rank[r].workspace[w].first_begun_ns = UINT64_MAX;
+        }
+    for (int r = 0; r < HL_RANKS_MAX; r++)
+        evidence->rank[r].residency.room = UINT32_MAX;
+}
+
+void hl_evidence_finish(struct hl_evidence *evidence)
+{
+    free(evidence->slots);
+    evidence->slots = NULL;
+    evidence->n_slots = 0;
+}
+
+/* Begun before not begun, then oldest first. */
+static bool comes_before(const struct hl_pending_call *a, const struct hl_pending_call *b)
+{
+    const bool a_begun = a->begun_ns != UINT64_MAX, b_begun = b->begun_ns != UINT64_MAX;
+    if (a_begun != b_begun)
+        return a_begun;
+    const uint64_t a_ns = a_begun ? a->begun_ns : a->enqueued_ns,
+                   b_ns = b_begun ? b->begun_ns : b->enqueued_ns;
+    if (a_ns != b_ns)
+        return a_ns < b_ns;
+    if (a->record.workspace != b->record.workspace)
+        return a->record.workspace < b->record.workspace;
+    return a->record.call < b->record.call;
+}
+
+static void insert_pending(struct hl_rank_evidence *rank, const struct hl_pending_call *call)
+{
+    int at = rank->n_pending;
+    while (at > 0 && comes_before(call, &rank->pending[at - 1]))
+        at--;
+    if (at == HL_PENDING_MAX)
+        return;
+    if (rank->n_pending < HL_PENDING_MAX)
+        rank->n_pending++;
+    memmove(&rank->pending[at + 1], &rank->pending[at], (size_t)(rank->n_pending - 1 - at) * sizeof *call);
+    rank->pending[at] = *call;
+}
+
+static void collect_calls(const struct hl_workspace_track *track, struct hl_rank_evidence *rank,
+                          uint64_t *records_dropped)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < HL_RECENT_CALLS; i++) {
+        const struct hl_recent_call *recent = &track->recent[i];
+        if (recent->state != HL_CALL_ENQUEUED && recent->state != HL_CALL_BEGUN)
+            continue;
+        kept++;
+        const uint32_t call = recent->record.call;
+        const struct hl_recent_call *before = call ? hl_recent_find(track, call - 1) : NULL;
+        insert_pending(rank,
+                       &(struct hl_pending_call){ .record = recent->record,
+                                                  .enqueued_ns = recent->enqueued_ns,
+                                                  .begun_ns = recent->begun_ns,
+                                                  .site_before = before ? before->record.site : UINT16_MAX });
+    }
+    if (track->enqueued > track->ended + kept)
+        *records_dropped += track->enqueued - track->ended - kept;
+}
+
+/* What the feed told. */
+static void collect_followed(const struct hl_watch *watch, uint64_t now_ns, struct hl_evidence *evidence)
+{
+    evidence->ranks = watch->ranks;
+    evidence->workspaces = watch->workspaces;
+    evidence->time_ns = now_ns;
+    evidence->stalled_ns = now_ns > watch->progress_ns ? now_ns - watch->progress_ns : 0;
+    evidence->hung = hl_watch_stalled(watch, now_ns);
+    evidence->quiescent = watch->quiescent;
+    evidence->faults_fired = watch->faults_fired;
+    for (int r = 0; r < watch->ranks; r++) {
+        const struct hl_rank_track *from = &watch->rank[r];
+        struct hl_rank_evidence *to = &evidence->rank[r];
+        to->host = from->exited ? HL_HOST_EXITED : from->in_op ? HL_HOST_BLOCKED : HL_HOST_RUNNING;
+        to->op = from->op;
+        to->progress_ns = from->progress_ns;
+        to->overlap = from->overlap;
+        for (int w = 0; w < watch->workspaces; w++) {
+            const struct hl_workspace_track *track = &from->workspace[w];
+            struct hl_workspace_evidence *workspace = &to->workspace[w];
+            workspace->enqueued = track->enqueued;
+            workspace->begun = track->begun;
+            workspace->ended = track->ended;
+            workspace->rotations = track->rotations;
+            workspace->barriers = track->barriers;
+            workspace->initialised_ns = track->initialised_ns;
+            workspace->first_begun_ns = track->first_begun_ns;
+            collect_calls(track, to, &evidence->records_dropped);
+        }
+    }
+}
+
+static bool has_issued(const struct hl_watch *watch, const struct hl_divergence *divergence)
+{
+    for (int r = 0; r < watch->ranks; r++)
+        if (watch->rank[r].workspace[divergence->workspace].begun > divergence->call)
+            return true;
+    return false;
+}
+
+/* The hosts run ahead of the device, so a divergence that no rank has reached yet explains nothing so far:
+ * one that has been reached comes first. */
+static void collect_divergence(const struct hl_watch *watch, struct hl_evidence *evidence)
+{
+    for (int w = 0; w < watch->workspaces; w++) {
+        const struct hl_divergence *divergence = &watch->divergence[w];
+        if (divergence->found && (!evidence->divergence.found || (!has_issued(watch, &evidence->divergence) &&
+                                                                  has_issued(watch, divergence))))
+            evidence->divergence = *divergence;
+    }
+}
+
+static void collect_flags(const struct hl_probe *probe, struct hl_evidence *evidence)
+{
+    evidence->compare = probe->compare;
+    for (int w = 0; w < evidence->workspaces; w++)
+        evidence->layout[w] = *probe->layout(probe->user, w);
+    for (int r = 0; r < evidence->ranks; r++)
+        for (int w = 0; w < evidence->workspaces; w++) {
+            struct hl_workspace_evidence *workspace = &evidence->rank[r].workspace[w];
+            workspace->known = probe->read_words(probe->user, r, w, 0, HL_FLAG_WORDS, workspace->flags) == 0;
+        }
+}
+
+static void collect_hosts(const struct hl_probe *probe, struct hl_evidence *evidence)
+{
+    for (int r = 0; r < evidence->ranks; r++) {
+        struct hl_rank_evidence *rank = &evidence->rank[r];
+        if (probe->host_state)
+            rank->host = probe->host_state(probe->user, r);
+        if (probe->host_stack)
+            probe->host_stack(probe->user, r, rank->stack, sizeof rank->stack);
+        if (probe->residency)
+            rank->residency = probe->residency(probe->user, r);
+    }
+}
+
+int hl_watch_collect(struct hl_watch *watch, const struct hl_probe *probe, uint64_t now_ns,
+                     struct hl_evidence *evidence)
+{
+    hl_evidence_init(evidence);
+    collect_followed(watch, now_ns, evidence);
+    collect_divergence(watch, evidence);
+    if (!probe)
+        return 0;
+    collect_flags(probe, evidence);
+    if (hl_decode_slots(probe, evidence) < 0)
+        return -1;
+    collect_hosts(probe, evidence);
+    return 0;
+}

@@ -236,3 +236,32 @@ Test(sim, ranks_of_one_gpu_without_room_for_all_stand_still_under_lobe)
         cr_assert_eq(run(&f, 3), progress == HL_PROGRESS_FAIR ? HL_RUN_ENDED : HL_RUN_STUCK);
     }
 }
+
+/* Of 40 seeds, how many stand still, and how many end with wrong sums. */
+static void count(struct fixture *f, enum hl_mutant mutant, enum hl_protocol protocol, int *ret_stuck, int *ret_wrong)
+{
+    *ret_stuck = *ret_wrong = 0;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        set_up(f, 4, HL_BF16);
+        f->config.subject.mutant = mutant;
+        alternate(f, protocol, protocol);
+        *ret_stuck += run(f, seed) == HL_RUN_STUCK;
+        *ret_wrong += f->wrong != 0;
+    }
+}
+
+Test(sim, mutants_fail_as_they_must)
+{
+    static struct fixture f;
+    int stuck, wrong;
+    for (int protocol = HL_MNNVL_ONESHOT; protocol <= HL_TRTLLM_ONESHOT; protocol += HL_TRTLLM_ONESHOT) {
+        count(&f, HL_MUTANT_NONE, protocol, &stuck, &wrong);
+        cr_assert_eq(stuck + wrong, 0);
+        count(&f, HL_MUTANT_DROP_STORE, protocol, &stuck, &wrong);
+        cr_assert_eq(stuck, 40, "drop-store stops %d of 40 runs", stuck);
+        count(&f, HL_MUTANT_LATE_CLEAR, protocol, &stuck, &wrong);
+        cr_assert_gt(stuck, 0, "late-clear stops no run of 40");
+        count(&f, HL_MUTANT_SHORT_CLEAR, protocol, &stuck, &wrong);
+        cr_assert_gt(wrong, 0, "short-clear corrupts no run of 40");
+    }
+}

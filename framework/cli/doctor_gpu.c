@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include "doctor.h"
 
-#define DRIVER_TIMEOUT_MS 10000
+#define ANSWER_TIMEOUT_MS 10000
 
 /* What the CUDA driver answers; sent through a pipe. */
 struct survey {
@@ -23,29 +23,28 @@ struct survey {
     char name[100]; /* of device 0 */
 };
 
-/* Runs in the child. */
-static struct survey survey_driver(void)
+static void survey_driver(void *answer)
 {
-    struct survey survey = { 0 };
+    struct survey *survey = answer;
     void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
     if (library == NULL)
-        return survey;
+        return;
     int (*init)(unsigned) = (int (*)(unsigned))dlsym(library, "cuInit");
     int (*get_count)(int *) = (int (*)(int *))dlsym(library, "cuDeviceGetCount");
     int (*get_name)(char *, int, int) = (int (*)(char *, int, int))dlsym(library, "cuDeviceGetName");
     if (init == NULL || get_count == NULL || get_name == NULL)
-        return survey;
-    survey.loaded = true;
-    survey.init_result = init(0);
-    if (survey.init_result != 0 || get_count(&survey.count) != 0 || survey.count == 0)
-        return survey;
-    if (get_name(survey.name, sizeof(survey.name), 0) != 0)
-        snprintf(survey.name, sizeof(survey.name), "name unknown");
-    return survey;
+        return;
+    survey->loaded = true;
+    survey->init_result = init(0);
+    if (survey->init_result != 0 || get_count(&survey->count) != 0 || survey->count == 0)
+        return;
+    if (get_name(survey->name, sizeof(survey->name), 0) != 0)
+        snprintf(survey->name, sizeof(survey->name), "name unknown");
 }
 
-/* 1: answered; 0: the driver did not answer in time, or died; -1: no child could be made. */
-static int ask_driver(struct survey *ret_survey)
+/* Runs `question` in a child, on a zeroed answer of at most PIPE_BUF bytes. 1: answered; 0: the child did not
+ * answer in time, or died; -1: no child could be made. */
+static int ask_in_child(void (*question)(void *answer), void *ret_answer, size_t size)
 {
     int ends[2];
     if (pipe(ends) < 0)
@@ -53,21 +52,19 @@ static int ask_driver(struct survey *ret_survey)
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        struct survey survey = survey_driver();
-        _exit(write(ends[1], &survey, sizeof(survey)) == sizeof(survey) ? 0 : 1);
+        memset(ret_answer, 0, size);
+        question(ret_answer);
+        _exit(write(ends[1], ret_answer, size) == (ssize_t)size ? 0 : 1);
     }
     close(ends[1]);
     struct pollfd answer = { .fd = ends[0], .events = POLLIN };
-    struct survey survey;
-    bool answered = child > 0 && poll(&answer, 1, DRIVER_TIMEOUT_MS) == 1 &&
-                    read(ends[0], &survey, sizeof(survey)) == sizeof(survey);
+    bool answered = child > 0 && poll(&answer, 1, ANSWER_TIMEOUT_MS) == 1 &&
+                    read(ends[0], ret_answer, size) == (ssize_t)size;
     close(ends[0]);
     if (child > 0) {
         kill(child, SIGKILL);
         waitpid(child, NULL, answered ? 0 : WNOHANG); /* one stuck in the driver cannot even be killed */
     }
-    if (answered)
-        *ret_survey = survey;
     return child < 0 ? -1 : answered;
 }
 
@@ -85,14 +82,14 @@ enum hl_status hl_check_gpu(const char *out_dir, struct hl_check_row *row, struc
     static const char *const simulate = "only the simulator can run here";
     size_t devices = count_files("/dev/nvidia[0-9]*");
     struct survey survey;
-    int answered = ask_driver(&survey);
+    int answered = ask_in_child(survey_driver, &survey, sizeof(survey));
     if (answered < 0)
         return hl_fail(error, HL_STATUS_INTERNAL,
                        "doctor: cannot start a child process to ask the CUDA driver");
     if (!answered)
         hl_check_row_set(
             row, HL_HEALTH_MISSING, "the driver itself hangs or crashes: look at dmesg for Xid lines",
-            "%zu device files, but cuInit did not answer in %d s", devices, DRIVER_TIMEOUT_MS / 1000);
+            "%zu device files, but cuInit did not answer in %d s", devices, ANSWER_TIMEOUT_MS / 1000);
     else if (!survey.loaded && devices == 0)
         hl_check_row_set(row, HL_HEALTH_MISSING, simulate, "no NVIDIA device and no libcuda.so.1");
     else if (!survey.loaded)
@@ -132,30 +129,35 @@ enum hl_status hl_check_driver(const char *out_dir, struct hl_check_row *row, st
     return HL_STATUS_OK;
 }
 
-/* Path of the first library that exists among the usual places, or NULL. `buffer` holds it. */
-static const char *find_cupti(char *buffer, size_t size)
+struct cupti {
+    char path[200]; /* "": none */
+};
+
+/* What the loader finds; in a child, for CUPTI starts to work as soon as it is loaded. */
+static void load_cupti(void *answer)
 {
     static const char *const names[] = { "libcupti.so.13", "libcupti.so.12", "libcupti.so" };
-    const char *home = getenv("CUDA_HOME");
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        void *library = dlopen(names[i], RTLD_LAZY | RTLD_LOCAL);
-        if (library == NULL)
-            continue;
-        dlclose(library);
-        return names[i];
-    }
-    snprintf(buffer, size, "%s/extras/CUPTI/lib64/libcupti.so", home != NULL ? home : "/usr/local/cuda");
-    return access(buffer, R_OK) == 0 ? buffer : NULL;
+    struct cupti *cupti = answer;
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (cupti->path[0] == '\0' && dlopen(names[i], RTLD_LAZY | RTLD_LOCAL) != NULL)
+            snprintf(cupti->path, sizeof(cupti->path), "%s", names[i]);
 }
 
 enum hl_status hl_check_cupti(const char *out_dir, struct hl_check_row *row, struct hl_error *error)
 {
     (void)out_dir, (void)error;
-    char buffer[200];
-    const char *path = find_cupti(buffer, sizeof(buffer));
-    if (path != NULL)
+    struct cupti cupti;
+    const char *home = getenv("CUDA_HOME");
+    if (ask_in_child(load_cupti, &cupti, sizeof(cupti)) != 1 || cupti.path[0] == '\0') {
+        snprintf(cupti.path, sizeof(cupti.path), "%s/extras/CUPTI/lib64/libcupti.so",
+                 home != NULL ? home : "/usr/local/cuda");
+        if (access(cupti.path, R_OK) != 0)
+            cupti.path[0] = '\0';
+    }
+    if (cupti.path[0] != '\0')
         hl_check_row_set(row, HL_HEALTH_OK,
-                         "watchdog detail cupti and node need it; one subscriber a process", "%s", path);
+                         "watchdog detail cupti and node need it; one subscriber a process", "%s",
+                         cupti.path);
     else
         hl_check_row_set(
             row, HL_HEALTH_MISSING, "no watchdog detail but light: the harness's own feed",

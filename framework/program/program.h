@@ -42,20 +42,20 @@ enum hl_content { HL_CONTENTS(HL_ENUMERATOR) HL_CONTENT_COUNT };
 struct hl_op {
     enum hl_op_kind kind;
     uint8_t stream;
-    uint8_t workspace;          /* call, workspace-init */
-    uint16_t graph;             /* capture-begin/-end, graph-launch */
-    uint16_t event;             /* event-record, event-wait */
-    uint16_t block;             /* call: input; filler: output; alloc, free, copy */
-    uint16_t source;            /* filler with HL_CONTENT_SOURCE */
-    uint16_t label;             /* index into hl_program.labels: which phase this op belongs to */
-    uint16_t site;              /* call: which fused allreduce of a forward pass, 0.. */
-    uint16_t fault;             /* 0, or 1 + index of the fault that changed this op: fires HL_EVENT_FAULT */
-    enum hl_content content;    /* filler */
-    enum hl_protocol protocol;  /* call: resolved from backend, strategy and tokens */
-    bool pdl;                   /* call: launched with the PDL attribute */
-    uint32_t tokens;            /* call: rows it reduces; real, not reduced */
-    uint32_t rows;              /* filler, copy: leading rows written */
-    uint64_t delay_ns;          /* host-delay */
+    uint8_t workspace;         /* call, workspace-init */
+    uint16_t graph;            /* capture-begin/-end, graph-launch */
+    uint16_t event;            /* event-record, event-wait */
+    uint16_t block;            /* call: input; filler: output; alloc, free, copy */
+    uint16_t source;           /* filler with HL_CONTENT_SOURCE */
+    uint16_t label;            /* index into hl_program.labels: which phase this op belongs to */
+    uint16_t site;             /* call: which fused allreduce of a forward pass, 0.. */
+    uint16_t fault;            /* 0, or 1 + index of the fault that changed this op: fires HL_EVENT_FAULT */
+    enum hl_content content;   /* filler */
+    enum hl_protocol protocol; /* call: resolved from backend, strategy and tokens */
+    bool pdl;                  /* call: launched with the PDL attribute */
+    uint32_t tokens;           /* call: rows it reduces; real, not reduced */
+    uint32_t rows;             /* filler, copy: leading rows written */
+    uint64_t delay_ns;         /* host-delay */
 };
 
 /* A block of pool memory: `rows` rows of `hidden` elements. */
@@ -77,7 +77,7 @@ struct hl_graph {
 };
 
 struct hl_program {
-    struct hl_config config;               /* resolved: what the ops were made from */
+    struct hl_config config; /* resolved: what the ops were made from */
     int ranks;
     struct hl_rank_program rank[HL_RANKS_MAX];
     struct hl_graph *graphs[HL_RANKS_MAX]; /* [rank][graph] */
@@ -85,18 +85,18 @@ struct hl_program {
     struct hl_block *blocks;
     uint16_t n_blocks;
     uint16_t n_events;
-    uint8_t n_streams;                     /* per rank */
+    uint8_t n_streams; /* per rank */
     uint8_t n_workspaces;
-    uint16_t n_sites;                      /* fused allreduces of one forward pass */
-    uint32_t tokens_max;                   /* most tokens of any call: sizes the workspaces */
+    uint16_t n_sites;    /* fused allreduces of one forward pass */
+    uint32_t tokens_max; /* most tokens of any call: sizes the workspaces */
     char **labels;
     uint16_t n_labels;
 };
 
 /* Resolves presets and `auto`, then builds every rank's program for one run; `seed` draws what varies
  * between runs (replayed token counts). Faults are not in it yet: see fault/weave.h. */
-enum hl_status hl_program_create(const struct hl_config *config, uint64_t seed, struct hl_program **ret_program,
-                                 struct hl_error *error);
+enum hl_status hl_program_create(const struct hl_config *config, uint64_t seed,
+                                 struct hl_program **ret_program, struct hl_error *error);
 void hl_program_destroy(struct hl_program *program);
 
 /* One op as a person reads it, e.g. "call site 3, 512 tokens, mnnvl-twoshot, workspace 0, stream 0". */

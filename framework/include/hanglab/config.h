@@ -133,7 +133,7 @@ struct hl_subject {
     int workspaces;                /* 1, or 2: attention and MLP calls on workspaces of their own */
 };
 
-#define HL_SIZES_MAX 64
+#define HL_SIZES_MAX 128 /* vLLM captures 67 */
 struct hl_schedule {
     enum hl_mode mode;
     enum hl_fusion fusion;

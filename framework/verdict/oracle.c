@@ -146,6 +146,20 @@ static double element_at(const uint32_t *row, enum hl_dtype dtype, uint32_t i)
     return dtype == HL_BF16 ? hl_float_of_bits((uint32_t)half << 16) : hl_float_of_fp16(half);
 }
 
+/* The first element of a row's residual out, summed over the ranks that have such a row. */
+static double first_element(const struct hl_oracle *oracle, const struct hl_kept_call *kept, int rank,
+                            uint32_t token)
+{
+    const enum hl_dtype dtype = kept->rank[rank].record.dtype;
+    const size_t row_words = kept->hidden * hl_dtype_bytes(dtype) / 4;
+    double sum = element_at(kept->rank[rank].residual + token * row_words, dtype, 0);
+    for (int r = 0; r < oracle->ranks; r++)
+        if (kept->rank[r].begun && kept->rank[r].record.dtype == dtype &&
+            token < kept->rank[r].record.exec_tokens)
+            sum += element_at(kept->rank[r].input + token * row_words, dtype, 0);
+    return sum;
+}
+
 /* Notes a call whose result is wrong whatever its numbers are: it ended without a peer's rows, or paired with
  * another site's. */
 static void note_wrong_call(struct hl_oracle *oracle, const struct hl_kept_call *kept,
@@ -153,17 +167,16 @@ static void note_wrong_call(struct hl_oracle *oracle, const struct hl_kept_call 
 {
     const size_t row_words = kept->hidden * hl_dtype_bytes(event->call->dtype) / 4;
     const double got = element_at(event->data->residual_out + token * row_words, event->call->dtype, 0);
-    oracle->wrong = (struct hl_wrong_result){
-        .kind = kind,
-        .rank = event->rank,
-        .record = *event->call,
-        .token = token,
-        .got = got,
-        .want = kept->summed && token < kept->rows ? kept->sum[(size_t)token * kept->hidden] : NAN,
-        .stale_source = peer,
-        .stale_call = kept->call,
-        .count = (uint64_t)(event->call->exec_tokens - token) * kept->hidden
-    };
+    oracle->wrong =
+        (struct hl_wrong_result){ .kind = kind,
+                                  .rank = event->rank,
+                                  .record = *event->call,
+                                  .token = token,
+                                  .got = got,
+                                  .want = first_element(oracle, kept, event->rank, token),
+                                  .stale_source = peer,
+                                  .stale_call = kept->call,
+                                  .count = (uint64_t)(event->call->exec_tokens - token) * kept->hidden };
     if (kind == HL_WRONG_EARLY)
         hl_oracle_explain(oracle, kept, event->rank, token, event->data, peer);
 }

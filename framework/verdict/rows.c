@@ -206,6 +206,15 @@ static void inspect_norm_out(const struct hl_row_rules *rules, const uint32_t *r
     }
 }
 
+/* Whatever the numbers of this row may be, somebody has to have written them. */
+static void inspect_undecided(const struct hl_row_rules *rules, const uint32_t *row,
+                              const struct hl_row_scratch *scratch, struct hl_row_result *result)
+{
+    for (uint32_t i = 0; i < rules->hidden; i++)
+        if (is_poison(rules, row, i))
+            note_wrong(result, i, true, scratch->got[i], NAN);
+}
+
 struct hl_row_result hl_row_check(const struct hl_row_rules *rules, const struct hl_row_reference *reference,
                                   const uint32_t *residual_out, const uint32_t *norm_out,
                                   struct hl_row_scratch *scratch)
@@ -217,9 +226,11 @@ struct hl_row_result hl_row_check(const struct hl_row_rules *rules, const struct
     if (!plain || !all_within(rules, scratch->got, scratch->value, scratch->error))
         inspect_residual_out(rules, reference, residual_out, scratch, &result);
 
-    if (!expect_norm_row(rules, reference, plain, scratch))
-        return result;
     hl_unpack_row(norm_out, words, rules->dtype, scratch->got);
+    if (!expect_norm_row(rules, reference, plain, scratch)) {
+        inspect_undecided(rules, norm_out, scratch, &result);
+        return result;
+    }
     if (!plain || !all_within(rules, scratch->got, scratch->value, scratch->error))
         inspect_norm_out(rules, norm_out, scratch, &result);
     return result;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define GAP 2
-#define NARROWEST 8
+#define NARROWEST 12
 #define COLUMNS_MAX 32
 
 bool hl_table_init(struct hl_table *table, int columns, int rows)

@@ -92,15 +92,9 @@ static void fill_row(struct hl_table *table, int row, const struct axes *axes,
     hl_table_set(table, row, column++, HL_COLOUR_NONE, "%s", found ? hl_cause_name(r->finding.cause) : "");
     hl_table_set(table, row, column++, HL_COLOUR_NONE, "%s",
                  found ? hl_words_name(&hl_words_certainties, r->finding.certainty) : "");
-    char expected[HL_CELL_MAX - 32] = "";
     if (r->verdict == HL_VERDICT_SKIPPED)
         return;
-    if (!r->ok)
-        hl_phrase_expected(item->c, r, expected, sizeof expected);
-    if (r->ok)
-        hl_table_set(table, row, column, HL_COLOUR_GOOD, "ok");
-    else
-        hl_table_set(table, row, column, HL_COLOUR_LOUD, "UNEXPECTED (not %s)", expected);
+    hl_table_set(table, row, column, r->ok ? HL_COLOUR_GOOD : HL_COLOUR_LOUD, r->ok ? "ok" : "UNEXPECTED");
     assert(column == table->columns - 1);
 }
 
@@ -125,16 +119,20 @@ static void write_table(const struct hl_report *report, const struct hl_campaign
     hl_table_finish(&table);
 }
 
+static struct hl_sizes larger(struct hl_sizes a, struct hl_sizes b)
+{
+    return (struct hl_sizes){ a.hidden > b.hidden ? a.hidden : b.hidden,
+                              a.tokens_max > b.tokens_max ? a.tokens_max : b.tokens_max };
+}
+
 /* Says how far the executed sizes are from those in the scenario. */
 static void write_sizes(const struct hl_report *report, const struct hl_campaign_item *items, size_t n)
 {
     struct hl_sizes real = { 0 }, executed = { 0 };
     for (size_t i = 0; i < n; i++) {
         const struct hl_case_result *r = &items[i].result;
-        if (r->real.tokens_max > real.tokens_max) {
-            real = r->real;
-            executed = r->executed;
-        }
+        real = larger(real, r->real);
+        executed = larger(executed, r->executed);
     }
     if (real.hidden != executed.hidden || real.tokens_max != executed.tokens_max)
         fprintf(report->out, "  reduced: hidden %u runs as %u, calls of up to %u tokens as up to %u\n",
@@ -212,6 +210,25 @@ static void write_findings(const struct hl_report *report, const struct hl_campa
     }
 }
 
+/* Names each case that was expected to end otherwise, as --filter takes it. */
+static void write_unexpected(const struct hl_report *report, const struct hl_campaign *campaign)
+{
+    bool any = false;
+    for (size_t i = 0; i < campaign->n_finished; i++) {
+        const struct hl_campaign_item *item = &campaign->items[i];
+        char expected[128];
+        if (item->result.ok || item->result.verdict == HL_VERDICT_SKIPPED)
+            continue;
+        if (!any)
+            fprintf(report->out, "\n%sUNEXPECTED%s\n", hl_colour_on(HL_COLOUR_LOUD, report->colour),
+                    hl_colour_off(report->colour));
+        any = true;
+        hl_phrase_expected(item->c, &item->result, expected, sizeof expected);
+        fprintf(report->out, "  %s: %s, expected %s\n", item->c->id,
+                hl_words_name(&hl_words_verdicts, item->result.verdict), expected);
+    }
+}
+
 /* What flags and `auto` were resolved to: each sentence once, warnings first. */
 static void write_notes(const struct hl_report *report, const struct hl_campaign *campaign,
                         enum hl_severity severity)
@@ -232,6 +249,8 @@ static void write_notes(const struct hl_report *report, const struct hl_campaign
                 continue;
             seen = more;
             strcpy(seen[n_seen++], notes.note[k].text);
+            if (n_seen == 1)
+                fputc('\n', report->out);
             write_field(report, severity == HL_SEVERITY_WARNING ? "warning" : "note", notes.note[k].text);
         }
     }
@@ -293,7 +312,7 @@ static void end(const struct hl_report *report, const struct hl_campaign *campai
         write_scenario(report, &items[first], next - first);
     }
     write_findings(report, campaign);
-    fputc('\n', report->out);
+    write_unexpected(report, campaign);
     write_notes(report, campaign, HL_SEVERITY_WARNING);
     write_notes(report, campaign, HL_SEVERITY_NOTE);
     write_last_line(report, campaign);

@@ -238,7 +238,10 @@ static int fill(const struct hl_bundle *b, const char *folder)
                   { "timeline.jsonl", write_timeline }, { "flags.json", write_flags },
                   { "slots.json", write_slots },        { "verdict.json", write_verdict } };
     char stacks[PATH_MAX];
-    snprintf(stacks, sizeof stacks, "%s/stacks", folder);
+    if (snprintf(stacks, sizeof stacks, "%s/stacks", folder) >= (int)sizeof stacks) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
     if (mkdir(folder, 0777) < 0 || mkdir(stacks, 0777) < 0)
         return -1;
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)

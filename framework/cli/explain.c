@@ -50,9 +50,22 @@ void hl_story_say(const char *format, ...)
     hl_story_paragraph(text);
 }
 
+/* "  rank 1: ...", further lines indented more. */
+static void say_of_rank(long long rank, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say_of_rank(long long rank, const char *format, ...)
+{
+    char text[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    const int column = printf("%*srank %lld: ", INDENT, "", rank);
+    hl_write_wrapped(stdout, text, column, 2 * INDENT + 2, COLUMNS);
+}
+
 const char *hl_time_text(long long ns, char text[32])
 {
-    hl_explain_time(ns > 0 ? (uint64_t)ns : 0, text, 32);
+    hl_decode_time(ns > 0 ? (uint64_t)ns : 0, text, 32);
     return text;
 }
 
@@ -138,7 +151,7 @@ static void tell_who_waits(const struct hl_story *story)
         const json_t *residency = json_object_get(rank, "residency");
         char text[256], since[32], rest[64] = "";
         if (!call) {
-            hl_story_say("rank %zu: no call is pending", i);
+            say_of_rank((long long)i, "no call is pending");
             continue;
         }
         describe_call(call, text, sizeof text);
@@ -146,13 +159,13 @@ static void tell_who_waits(const struct hl_story *story)
         if (json_array_size(pending) > 1)
             snprintf(rest, sizeof rest, "; %zu more calls behind it", json_array_size(pending) - 1);
         if (begun < 0)
-            hl_story_say("rank %zu: %s has not begun%s", i, text, rest);
+            say_of_rank((long long)i, "%s has not begun%s", text, rest);
         else
-            hl_story_say("rank %zu: %s waits since it began at %s%s", i, text, hl_time_text(begun, since),
-                         rest);
+            say_of_rank((long long)i, "%s waits since it began at %s%s", text, hl_time_text(begun, since),
+                        rest);
         if (hl_json_number(residency, "started") >= 0 && hl_json_number(residency, "started") < ctas)
-            hl_story_say("  only %lld of its %lld CTAs have started", hl_json_number(residency, "started"),
-                         ctas);
+            say_of_rank((long long)i, "only %lld of its %lld CTAs have started",
+                        hl_json_number(residency, "started"), ctas);
     }
 }
 
@@ -173,7 +186,7 @@ static void tell_divergence(const struct hl_story *story)
         char text[256] = "has not issued it";
         if (record)
             describe_call(record, text, sizeof text);
-        hl_story_say("rank %zu: %s", i, text);
+        say_of_rank((long long)i, "%s", text);
     }
 }
 
@@ -219,8 +232,8 @@ static void tell_hosts(const struct hl_story *story)
     {
         char since[32];
         const char *what = hl_json_text(rank, "what");
-        hl_story_say("rank %zu: %s%s%s, no progress since %s", i, hl_json_text(rank, "host"),
-                     what[0] ? " in: " : "", what, hl_time_text(hl_json_number(rank, "progress_ns"), since));
+        say_of_rank((long long)i, "%s%s%s, no progress since %s", hl_json_text(rank, "host"),
+                    what[0] ? " in: " : "", what, hl_time_text(hl_json_number(rank, "progress_ns"), since));
         tell_stack(story, (long long)i);
     }
 }
@@ -234,18 +247,18 @@ static void tell_flags(const struct hl_story *story)
     hl_story_heading(story, "Flags of each rank");
     json_array_foreach(json_object_get(story->flags, "workspaces"), i, workspace)
     {
-        char text[512];
-        int n = snprintf(text, sizeof text,
-                         "rank %lld, workspace %lld: %lld calls enqueued, %lld begun, %lld ended",
-                         hl_json_number(workspace, "rank"), hl_json_number(workspace, "workspace"),
-                         hl_json_number(workspace, "enqueued"), hl_json_number(workspace, "begun"),
-                         hl_json_number(workspace, "ended"));
-        json_object_foreach(json_object_get(workspace, "flags"), key,
-                            value) if (n > 0 && (size_t)n < sizeof text &&
-                                       strncmp(key, "clear_bytes_", 12) != 0) n +=
-            snprintf(text + n, sizeof text - (size_t)n, "; %s %lld", key,
-                     (long long)json_integer_value(value));
-        hl_story_paragraph(text);
+        char text[512] = "";
+        int n = 0;
+        json_object_foreach(json_object_get(workspace, "flags"), key, value)
+        {
+            if (n >= 0 && (size_t)n < sizeof text && strncmp(key, "clear_bytes_", 12) != 0)
+                n += snprintf(text + n, sizeof text - (size_t)n, "; %s %lld", key,
+                              (long long)json_integer_value(value));
+        }
+        say_of_rank(hl_json_number(workspace, "rank"),
+                    "workspace %lld: %lld calls enqueued, %lld begun, %lld ended%s",
+                    hl_json_number(workspace, "workspace"), hl_json_number(workspace, "enqueued"),
+                    hl_json_number(workspace, "begun"), hl_json_number(workspace, "ended"), text);
     }
 }
 
@@ -255,15 +268,14 @@ static void tell_certainty(const struct hl_story *story)
                         other = cause_of(story->verdict, "other_cause");
     const char *certainty = hl_json_text(story->verdict, "certainty");
     const struct hl_word *word = hl_words_find(&hl_words_certainties, certainty);
+    const bool quiescent = json_is_true(json_object_get(story->verdict, "quiescent"));
     char stalled[32];
     if (cause == HL_CAUSE_NONE)
         return;
     hl_story_heading(story, "How certain");
     hl_story_say("%s: %s.%s", certainty, word ? word->doc : "?",
-                 json_is_true(json_object_get(story->verdict, "quiescent"))
-                     ? " The simulator saw that no step of any agent is enabled."
-                     : "");
-    if (hl_json_number(story->verdict, "stalled_ns") > 0)
+                 quiescent ? " The simulator saw that no step of any agent is enabled." : "");
+    if (!quiescent && hl_json_number(story->verdict, "stalled_ns") > 0)
         hl_story_say("No rank had made progress for %s when the evidence was taken.",
                      hl_time_text(hl_json_number(story->verdict, "stalled_ns"), stalled));
     hl_story_say("%s means: %s", hl_cause_name(cause), hl_cause_meaning(cause));

@@ -2,7 +2,7 @@
 #pragma once
 #include <jansson.h>
 #include <stdbool.h>
-#include "explain_words.h"
+#include "../../reports/decode.h"
 
 struct hl_story {
     const char *path;

@@ -40,7 +40,7 @@ static void tell_word(const struct hl_story *story, const json_t *slot)
         return;
     }
     char decoded[160];
-    hl_explain_word((enum hl_dtype)dtype->value, value, decoded, sizeof decoded);
+    hl_decode_word((enum hl_dtype)dtype->value, value, decoded, sizeof decoded);
     hl_story_say("It holds 0x%08x, as %s.", (unsigned)value, decoded);
 }
 

@@ -45,7 +45,9 @@ int hl_finish_output(int code)
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout))
         return code;
-    fprintf(stderr, "hanglab: cannot write the output: %s\n", strerror(errno ? errno : EIO));
+    /* An earlier flush may have failed, and its reason is lost. */
+    fprintf(stderr, "hanglab: cannot write the output%s%s\n", errno ? ": " : "",
+            errno ? strerror(errno) : "");
     return hl_status_exit_code(HL_STATUS_IO);
 }
 

@@ -1,5 +1,5 @@
 /* Decoding without the host's floating-point mode in the way: bits decide what is subnormal. */
-#include "explain_words.h"
+#include "decode.h"
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -37,7 +37,7 @@ static void describe_element(const struct format *f, uint32_t bits, char *text, 
                  kind);
 }
 
-void hl_explain_word(enum hl_dtype dtype, uint32_t word, char *text, size_t size)
+void hl_decode_word(enum hl_dtype dtype, uint32_t word, char *text, size_t size)
 {
     const struct format *f = &formats[dtype];
     char low[64], high[64];
@@ -51,7 +51,7 @@ void hl_explain_word(enum hl_dtype dtype, uint32_t word, char *text, size_t size
     snprintf(text, size, "%s (%s, %s)", f->name, low, high);
 }
 
-void hl_explain_time(uint64_t time_ns, char *text, size_t size)
+void hl_decode_time(uint64_t time_ns, char *text, size_t size)
 {
     static const struct {
         double ns;

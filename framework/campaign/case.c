@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../scenario/words.h"
 #include "bundle.h"
 #include "statistics.h"
 
@@ -25,12 +26,27 @@ static void take_worst(struct hl_case_result *result, struct hl_run_result *run,
     memset(result->causes, 0, sizeof result->causes);
 }
 
+/* A fault may be left out of a run by its probability, but if it is left out of all of them, then a pass says
+ * nothing of it. */
+static void doubt(const struct hl_config *config, uint32_t fired, struct hl_case_result *result)
+{
+    for (int i = 0; i < config->n_faults && result->verdict == HL_VERDICT_PASS; i++) {
+        if (fired & 1u << i)
+            continue;
+        result->verdict = result->finding.verdict = HL_VERDICT_INCONCLUSIVE;
+        snprintf(result->finding.summary, sizeof result->finding.summary,
+                 "fault %d (%s on rank %d) fired in none of the runs; try more --runs", i,
+                 hl_words_name(&hl_words_faults, config->faults[i].kind), config->faults[i].rank);
+    }
+}
+
 enum hl_status hl_case_run(const struct hl_scenario *scenario, const struct hl_case *c,
                            const struct hl_run_options *options, struct hl_case_result *ret_result,
                            struct hl_error *error)
 {
     struct hl_case_result result = { .verdict = HL_VERDICT_SKIPPED };
     result.runs = options->seed_is_of_run ? 1 : options->runs > 0 ? options->runs : c->config.runs;
+    uint32_t fired = 0;
     for (int i = 0; i < result.runs; i++) {
         struct hl_run_result run;
         const enum hl_status status = hl_run_once(scenario, c, options, i, result.verdict, &run, error);
@@ -39,12 +55,14 @@ enum hl_status hl_case_run(const struct hl_scenario *scenario, const struct hl_c
             return status;
         }
         result.counts[run.finding.verdict]++;
+        fired |= run.faults_fired;
         if (run.finding.verdict < result.verdict)
             take_worst(&result, &run, i);
         if (run.finding.verdict == result.verdict)
             result.causes[run.finding.cause]++;
         hl_run_result_finish(&run);
     }
+    doubt(&c->config, fired, &result);
     const int hangs = result.counts[HL_VERDICT_HANG];
     const struct hl_interval interval = hl_clopper_pearson(hangs, result.runs, 0.95);
     result.rate = result.runs ? (double)hangs / result.runs : 0;

@@ -60,7 +60,7 @@ static enum hl_status road_init(struct road *road, const struct hl_config *confi
     hl_evidence_init(&road->evidence);
     enum hl_status status = hl_program_create(config, seed, &road->program, error);
     if (status == HL_STATUS_OK)
-        status = hl_faults_weave(road->program, config, seed, error);
+        status = hl_faults_weave(road->program, seed, error);
     if (status == HL_STATUS_OK) {
         const int ranks = road->program->ranks, workspaces = road->program->n_workspaces;
         road->watch = hl_watch_create(ranks, workspaces, config->watchdog.threshold_ns);
@@ -104,18 +104,32 @@ static void make_inconclusive(struct hl_finding *finding, const char *why)
     snprintf(finding->summary, sizeof finding->summary, "%s", why);
 }
 
+/* Why a woven fault did not do what it was asked to; false when it did, or was not drawn in this run. */
+static bool fault_failed(const struct road *road, int index, char *why, size_t size)
+{
+    const struct hl_fault *fault = &road->program->config.faults[index];
+    const struct hl_fault_fate *fate = &road->program->fates[index];
+    const char *name = hl_words_name(&hl_words_faults, fault->kind);
+    if (fate->fate == HL_FATE_NO_PLACE)
+        snprintf(why, size, "fault %d (%s on rank %d) can never fire: %s", index, name, fault->rank,
+                 fate->why);
+    else if (fate->fate == HL_FATE_WOVEN && !(road->evidence.faults_fired & 1u << index))
+        snprintf(why, size, "fault %d (%s on rank %d) never fired, so the run shows nothing of it", index,
+                 name, fault->rank);
+    else
+        return false;
+    return true;
+}
+
 /* A pass counts only if everything that was asked for was really tried and checked. */
-static void doubt(const struct road *road, const struct hl_config *config, struct hl_finding *finding)
+static void doubt(const struct road *road, struct hl_finding *finding)
 {
     if (finding->verdict != HL_VERDICT_PASS)
         return;
-    for (int i = 0; i < config->n_faults; i++) {
-        if (road->evidence.faults_fired & 1u << i)
+    char why[320];
+    for (int i = 0; i < road->program->config.n_faults; i++) {
+        if (!fault_failed(road, i, why, sizeof why))
             continue;
-        char why[256];
-        snprintf(why, sizeof why, "fault %d (%s on rank %d, call %d) never fired, so the run shows nothing",
-                 i, hl_words_name(&hl_words_faults, config->faults[i].kind), config->faults[i].rank,
-                 config->faults[i].call);
         make_inconclusive(finding, why);
         return;
     }
@@ -158,7 +172,8 @@ enum hl_status hl_run_once(const struct hl_scenario *scenario, const struct hl_c
     status = drive(&road, options->engine, run, error);
     if (status == HL_STATUS_OK) {
         result.finding = hl_classify(&road.evidence);
-        doubt(&road, &c->config, &result.finding);
+        doubt(&road, &result.finding);
+        result.faults_fired = road.evidence.faults_fired;
         result.calls = road.calls;
         result.virtual_ns = road.evidence.time_ns;
         describe_sizes(&road, &c->config, &result);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../reports/phrase.h"
+#include "../fault/weave.h"
 #include "../program/resolve.h"
 #include "../scenario/words.h"
 #include "command.h"
@@ -73,6 +74,17 @@ static void list_causes(void)
     }
 }
 
+/* Faults have parameters, and need something in the program to strike. */
+static void list_faults(void)
+{
+    for (int kind = 0; kind < HL_FAULT_COUNT; kind++) {
+        printf("  %s\n", hl_words_name(&hl_words_faults, kind));
+        write_part("what", hl_words_faults.words[kind].doc);
+        write_part("takes", hl_fault_parameters((enum hl_fault_kind)kind));
+        write_part("needs", hl_fault_needs((enum hl_fault_kind)kind));
+    }
+}
+
 static void list_tables(void)
 {
     puts("Tables of words (`hanglab list NAME`):");
@@ -125,6 +137,8 @@ int hl_command_list(int argc, char **argv)
         list_tables();
     else if (words == &hl_words_causes)
         list_causes();
+    else if (words == &hl_words_faults)
+        list_faults();
     else if (words)
         list_words(words);
     else

@@ -63,8 +63,10 @@ static bool all_within(const struct hl_row_rules *rules, const float *restrict g
 {
     const double unit = rules->unit, half_subnormal = rules->half_subnormal;
     int wrong = 0;
-    for (uint32_t i = 0; i < rules->hidden; i++)
-        wrong |= !(fabs(got[i] - want[i]) <= error[i] + unit * (fabs(want[i]) + error[i]) + half_subnormal);
+    for (uint32_t i = 0; i < rules->hidden; i++) {
+        const double margin = error[i] + unit * (fabs(want[i]) + error[i]) + half_subnormal;
+        wrong |= !(fabs(got[i] - want[i]) <= margin);
+    }
     return !wrong;
 }
 
@@ -126,12 +128,16 @@ static void inspect_residual_out(const struct hl_row_rules *rules, const struct 
 static bool expect_scale(const struct hl_row_rules *rules, const struct hl_row_scratch *scratch,
                          double *ret_scale, double *ret_part)
 {
-    double squares = 0, off = 0;
-    for (uint32_t i = 0; i < rules->hidden; i++) {
-        const double value = fabs(scratch->value[i]), error = scratch->error[i];
-        squares += value * value;
-        off += (2 * value + error) * error;
-    }
+    /* Four sums side by side, because each addition waits for the one before it. */
+    double squares_of[4] = { 0 }, off_of[4] = { 0 };
+    for (uint32_t i = 0; i < rules->hidden; i += 4)
+        for (uint32_t k = 0; k < 4 && i + k < rules->hidden; k++) {
+            const double value = fabs(scratch->value[i + k]), error = scratch->error[i + k];
+            squares_of[k] += value * value;
+            off_of[k] += (2 * value + error) * error;
+        }
+    const double squares = squares_of[0] + squares_of[1] + squares_of[2] + squares_of[3];
+    const double off = off_of[0] + off_of[1] + off_of[2] + off_of[3];
     if (!((squares + off) * (1 + 2 * rules->per_norm) < FLT_MAX))
         return false;
     const double mean = squares / rules->hidden, mean_off = off / rules->hidden;

@@ -3,7 +3,6 @@
 #include <jansson.h>
 #include <math.h>
 #include "../framework/campaign/bundle_json.h"
-#include "../framework/program/resolve.h"
 #include "../framework/scenario/words.h"
 #include "report.h"
 
@@ -23,25 +22,6 @@ static json_t *params_json(const struct hl_case *c)
     for (int i = 0; i < c->n_params; i++)
         set(params, c->params[i].path, json_string(c->params[i].value));
     return params;
-}
-
-/* What flags and `auto` were resolved to; NULL when there is nothing to say. */
-static json_t *notes_json(const struct hl_case *c)
-{
-    struct hl_config resolved;
-    struct hl_notes notes = { 0 };
-    if (hl_resolve(&c->config, &resolved, &notes, NULL) != HL_STATUS_OK || notes.n == 0)
-        return NULL;
-    static const char *const severities[] = {
-#define NAME(id, name, doc) name,
-        HL_SEVERITIES(NAME)
-#undef NAME
-    };
-    json_t *array = json_array();
-    for (int i = 0; i < notes.n; i++)
-        json_array_append_new(array, json_pack("{s:s, s:s}", "severity", severities[notes.note[i].severity],
-                                               "text", notes.note[i].text));
-    return array;
 }
 
 static json_t *sizes_json(struct hl_sizes sizes)
@@ -89,7 +69,7 @@ static void on_case(const struct hl_report *report, const struct hl_campaign *ca
     if (r->runs > 0)
         set(json, "geometry",
             json_pack("{s:o, s:o}", "real", sizes_json(r->real), "executed", sizes_json(r->executed)));
-    json_t *notes = notes_json(item->c);
+    json_t *notes = hl_notes_json(&item->c->config);
     if (notes)
         set(json, "notes", notes);
     write_line(report, json);

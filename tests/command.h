@@ -46,7 +46,7 @@ static void command_finish(struct command *c)
     free(c->err);
 }
 
-static void command_write(const struct command *c, const char *name, const char *text)
+static inline void command_write(const struct command *c, const char *name, const char *text)
 {
     char path[256];
     snprintf(path, sizeof path, "%s/%s", c->folder, name);
@@ -81,7 +81,7 @@ static void command_expect(struct command *c, const char *line, int code)
 }
 
 /* Is `text` in what the last call wrote to stdout or stderr? */
-static void command_said(const struct command *c, const char *text)
+static inline void command_said(const struct command *c, const char *text)
 {
     cr_assert(strstr(c->out, text) || strstr(c->err, text), "'%s' is not in:\n%s%s", text, c->out, c->err);
 }

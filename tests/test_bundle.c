@@ -147,7 +147,7 @@ Test(bundle, a_former_bundle_is_replaced_and_nothing_else_stays)
 Test(bundle, what_a_killed_process_left_is_swept)
 {
     struct bundle_fixture *f = fixture_create();
-    char *path = write_bundle(f), leftover[1024], folder[1024];
+    char *path = write_bundle(f), leftover[1100], folder[1024];
     snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
     const pid_t gone = fork();
     if (gone == 0)

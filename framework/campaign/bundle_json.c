@@ -1,6 +1,7 @@
 /* Evidence as JSON: numbers as they are, words by their names, nothing that is not known. */
 #include "bundle_json.h"
 #include <assert.h>
+#include "../program/resolve.h"
 #include "../scenario/words.h"
 #include "names.h"
 
@@ -138,6 +139,36 @@ static json_t *wrong_json(const struct hl_wrong_result *w)
     return json;
 }
 
+json_t *hl_notes_json(const struct hl_config *config)
+{
+    static const char *const severities[] = {
+#define NAME(id, name, doc) name,
+        HL_SEVERITIES(NAME)
+#undef NAME
+    };
+    struct hl_config resolved;
+    struct hl_notes notes = { 0 };
+    if (hl_resolve(config, &resolved, &notes, NULL) != HL_STATUS_OK || notes.n == 0)
+        return NULL;
+    json_t *array = json_array();
+    for (int i = 0; i < notes.n; i++)
+        json_array_append_new(array, json_pack("{s:s, s:s}", "severity", severities[notes.note[i].severity],
+                                               "text", notes.note[i].text));
+    return array;
+}
+
+static json_t *faults_json(const struct hl_bundle *b)
+{
+    const struct hl_config *c = &b->c->config;
+    json_t *faults = json_array();
+    for (int i = 0; i < c->n_faults; i++)
+        json_array_append_new(faults, json_pack("{s:s, s:i, s:i, s:b}", "fault",
+                                                hl_words_name(&hl_words_faults, c->faults[i].kind), "rank",
+                                                c->faults[i].rank, "call", c->faults[i].call, "fired",
+                                                (int)(b->evidence->faults_fired >> i & 1)));
+    return faults;
+}
+
 /* What was run, for a reader who has no scenario at hand. */
 static json_t *configuration_json(const struct hl_bundle *b)
 {
@@ -146,11 +177,6 @@ static json_t *configuration_json(const struct hl_bundle *b)
     json_t *params = json_object();
     for (int i = 0; i < b->c->n_params; i++)
         set(params, b->c->params[i].path, json_string(b->c->params[i].value));
-    json_t *faults = json_array();
-    for (int i = 0; i < c->n_faults; i++)
-        json_array_append_new(faults, json_pack("{s:s, s:i, s:i}", "fault",
-                                                hl_words_name(&hl_words_faults, c->faults[i].kind), "rank",
-                                                c->faults[i].rank, "call", c->faults[i].call));
     return json_pack(
         "{s:o, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:{s:I, s:I}, s:{s:I, s:I}}", "params", params,
         "ranks", c->world.ranks, "backend", hl_words_name(&hl_words_backends, c->subject.backend), "strategy",
@@ -158,7 +184,7 @@ static json_t *configuration_json(const struct hl_bundle *b)
         hl_words_name(&hl_words_dtypes, c->subject.dtype), "mode",
         hl_words_name(&hl_words_modes, c->schedule.mode), "fusion",
         hl_words_name(&hl_words_fusions, c->schedule.fusion), "rows",
-        hl_words_name(&hl_words_rows, c->payload.rows), "faults", faults, "real", "hidden",
+        hl_words_name(&hl_words_rows, c->payload.rows), "faults", faults_json(b), "real", "hidden",
         (json_int_t)r->real.hidden, "tokens_max", (json_int_t)r->real.tokens_max, "executed", "hidden",
         (json_int_t)r->executed.hidden, "tokens_max", (json_int_t)r->executed.tokens_max);
 }
@@ -188,6 +214,9 @@ json_t *hl_bundle_verdict_json(const struct hl_bundle *b)
         return NULL;
     add_finding(json, &b->result->finding);
     set(json, "configuration", configuration_json(b));
+    json_t *notes = hl_notes_json(&b->c->config);
+    if (notes)
+        set(json, "notes", notes);
     set(json, "time_ns", json_integer((json_int_t)e->time_ns));
     set(json, "stalled_ns", json_integer((json_int_t)e->stalled_ns));
     set(json, "hung", json_boolean(e->hung));

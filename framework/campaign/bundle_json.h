@@ -6,6 +6,9 @@
 /* Known fields only, in the order of design section 10; NULL when nobody is named. */
 json_t *hl_culprit_json(const struct hl_culprit *culprit);
 
+/* What flags and `auto` were resolved to; NULL when there is nothing to say, too. */
+json_t *hl_notes_json(const struct hl_config *config);
+
 json_t *hl_bundle_verdict_json(const struct hl_bundle *bundle);
 json_t *hl_bundle_flags_json(const struct hl_bundle *bundle);
 json_t *hl_bundle_slots_json(const struct hl_bundle *bundle);

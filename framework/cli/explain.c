@@ -93,8 +93,17 @@ static void tell_faults(const json_t *configuration)
     size_t i;
     json_t *fault;
     json_array_foreach(json_object_get(configuration, "faults"), i, fault)
-        hl_story_say("Injected: %s on rank %lld, call %lld.", hl_json_text(fault, "fault"),
-                     hl_json_number(fault, "rank"), hl_json_number(fault, "call"));
+        hl_story_say("Injected: %s on rank %lld, call %lld (%s).", hl_json_text(fault, "fault"),
+                     hl_json_number(fault, "rank"), hl_json_number(fault, "call"),
+                     json_is_true(json_object_get(fault, "fired")) ? "fired" : "has not fired");
+}
+
+static void tell_notes(const struct hl_story *story)
+{
+    size_t i;
+    json_t *note;
+    json_array_foreach(json_object_get(story->verdict, "notes"), i, note)
+        hl_story_say("Resolved (%s): %s", hl_json_text(note, "severity"), hl_json_text(note, "text"));
 }
 
 static void tell_what_ran(const struct hl_story *story)
@@ -121,6 +130,7 @@ static void tell_what_ran(const struct hl_story *story)
                  hl_time_text(hl_json_number(story->verdict, "time_ns"), now),
                  hl_json_number(story->verdict, "calls_checked"));
     tell_faults(c);
+    tell_notes(story);
 }
 
 static void describe_call(const json_t *call, char *text, size_t size)

@@ -18,3 +18,13 @@ void hl_op_push(struct hl_op_list *list, struct hl_op op)
     }
     list->ops[list->n++] = op;
 }
+
+void hl_ops_find_graphs(const struct hl_op *ops, uint32_t n, struct hl_graph *graphs)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (ops[i].kind == HL_OP_CAPTURE_BEGIN)
+            graphs[ops[i].graph].begin = i + 1;
+        else if (ops[i].kind == HL_OP_CAPTURE_END)
+            graphs[ops[i].graph].end = i;
+    }
+}

@@ -18,3 +18,6 @@ static inline struct hl_op hl_op_make(enum hl_op_kind kind)
 }
 
 void hl_op_push(struct hl_op_list *list, struct hl_op op);
+
+/* Fills in the range of every graph that `ops` captures. */
+void hl_ops_find_graphs(const struct hl_op *ops, uint32_t n, struct hl_graph *graphs);

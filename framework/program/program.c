@@ -10,7 +10,7 @@
 #include "random.h"
 #include "resolve.h"
 
-enum { PURPOSE_TOKENS = 0x746f6b };
+enum { PURPOSE_TOKENS = 0x746f6b, NUMBERS_MAX = 65000 };
 
 /* How an engine goes about its captures. */
 struct order {
@@ -183,16 +183,6 @@ static void write_graphs(struct hl_writer *w, uint64_t *random)
  * From one list of ops to a program
  */
 
-static void find_graphs(const struct hl_op_list *list, struct hl_graph *graphs)
-{
-    for (uint32_t i = 0; i < list->n; i++) {
-        if (list->ops[i].kind == HL_OP_CAPTURE_BEGIN)
-            graphs[list->ops[i].graph].begin = i + 1;
-        else if (list->ops[i].kind == HL_OP_CAPTURE_END)
-            graphs[list->ops[i].graph].end = i;
-    }
-}
-
 /* Gives every rank its copy. */
 static bool distribute(struct hl_program *p, const struct hl_op_list *list)
 {
@@ -206,12 +196,12 @@ static bool distribute(struct hl_program *p, const struct hl_op_list *list)
         memcpy(ops, list->ops, list->n * sizeof *ops);
         p->rank[rank].n_ops = list->n;
         p->rank[rank].loop_to = UINT32_MAX;
-        find_graphs(list, graphs);
+        hl_ops_find_graphs(ops, list->n, graphs);
     }
     return true;
 }
 
-/* Block, graph and label numbers have 16 bits. */
+/* Block, graph and label numbers have 16 bits; faults need a few of them. */
 static enum hl_status check_size(const struct hl_config *c, struct hl_error *error)
 {
     const struct hl_schedule *s = &c->schedule;
@@ -221,14 +211,14 @@ static enum hl_status check_size(const struct hl_config *c, struct hl_error *err
     const uint64_t sets = s->mode == HL_MODE_EAGER ? counts : 2 * sizes;
     const uint64_t graphs = sizes * (uint64_t)hl_resolved_pieces(c);
     const uint64_t labels = 2 * graphs + sizes * (uint64_t)(s->warmups + 2) + replays + 8;
-    if (sets * set < HL_NONE && graphs < HL_NONE && labels < HL_NONE)
+    if (sets * set <= NUMBERS_MAX && graphs <= NUMBERS_MAX && labels <= NUMBERS_MAX)
         return HL_STATUS_OK;
     return hl_fail(
         error, HL_STATUS_USAGE,
         "schedule: %d layers, %d sizes and %d replays make a program of %llu blocks, %llu graphs and "
-        "%llu phases; at most 65534 of each: take fewer layers, sizes or replays",
+        "%llu phases; at most %d of each: take fewer layers, sizes or replays",
         s->layers, s->n_sizes, s->replays, (unsigned long long)(sets * set), (unsigned long long)graphs,
-        (unsigned long long)labels);
+        (unsigned long long)labels, NUMBERS_MAX);
 }
 
 static void describe_program(struct hl_program *p)

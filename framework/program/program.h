@@ -76,6 +76,19 @@ struct hl_graph {
     uint32_t begin, end;
 };
 
+/* What became of a fault when it was woven in. X(ID, name, doc) */
+#define HL_FATES(X) \
+    X(HL_FATE_NONE, "none", "not woven in yet") \
+    X(HL_FATE_WOVEN, "woven", "in the program: it fires when a marked op is executed") \
+    X(HL_FATE_NOT_DRAWN, "not-drawn", "its probability left it out of this run: the run counts without it") \
+    X(HL_FATE_NO_PLACE, "no-place", "the program has no place for it: it can never fire")
+enum hl_fate { HL_FATES(HL_ENUMERATOR) HL_FATE_COUNT };
+
+struct hl_fault_fate {
+    enum hl_fate fate;
+    char why[160]; /* no-place: why */
+};
+
 struct hl_program {
     struct hl_config config; /* resolved: what the ops were made from */
     int ranks;
@@ -91,6 +104,7 @@ struct hl_program {
     uint32_t tokens_max; /* most tokens of any call: sizes the workspaces */
     char **labels;
     uint16_t n_labels;
+    struct hl_fault_fate fates[HL_FAULTS_MAX]; /* of config.faults */
 };
 
 /* Resolves presets and `auto`, then builds every rank's program for one run; `seed` draws what varies

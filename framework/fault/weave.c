@@ -1,0 +1,417 @@
+/* Weaving; see weave.h.
+ *
+ * One fault at a time: find its places, then write the rank's ops anew. A place in a graph gets a variant of
+ * the graph, captured right after the original. */
+#include "weave.h"
+#include <stdlib.h>
+#include <string.h>
+#include "../program/ops.h"
+#include "../program/random.h"
+#include "../program/resolve.h"
+#include "places.h"
+
+enum { PURPOSE_FAULTS = 0x66617574 };
+
+#define X(id, parameters, needs) [id] = parameters,
+static const char *const fault_parameters[] = { HL_FAULT_CATALOGUE(X) };
+#undef X
+#define X(id, parameters, needs) [id] = needs,
+static const char *const fault_needs[] = { HL_FAULT_CATALOGUE(X) };
+#undef X
+
+const char *hl_fault_parameters(enum hl_fault_kind kind) { return fault_parameters[kind]; }
+const char *hl_fault_needs(enum hl_fault_kind kind) { return fault_needs[kind]; }
+
+/* A graph's copy with changes, and the first of its places; they share a launch. */
+struct variant {
+    uint16_t source, graph;
+    uint32_t first, n;
+};
+
+struct weaver {
+    struct hl_program *program;
+    const struct hl_fault *fault;
+    uint16_t mark;
+    const struct hl_op *ops; /* before */
+    struct hl_op_list list;  /* after */
+    struct hl_places places;
+    struct variant *variants;
+    uint32_t n_variants;
+    uint16_t *launched;             /* [op]: graph that a launch takes now */
+    const struct hl_place **struck; /* [op]: place of an op of the host's own list, or NULL */
+    uint16_t events;                /* first of two of this fault's own */
+    uint16_t block;                 /* of this fault's own */
+};
+
+/*
+ * The changes
+ */
+
+/* An op that shows where the fault struck: a filler of no rows that only carries the mark. */
+static void push_mark(struct weaver *w, const struct hl_op *at)
+{
+    struct hl_op op = hl_op_make(HL_OP_FILLER);
+    op.stream = at->stream;
+    op.block = at->block;
+    op.label = at->label;
+    op.fault = w->mark;
+    hl_op_push(&w->list, op);
+}
+
+/* The op itself carries the mark, unless it has one of an earlier fault. */
+static void push_marked(struct weaver *w, struct hl_op op)
+{
+    if (op.fault)
+        push_mark(w, &op);
+    else
+        op.fault = w->mark;
+    hl_op_push(&w->list, op);
+}
+
+static void push_event(struct weaver *w, enum hl_op_kind kind, const struct hl_op *at, uint8_t stream,
+                       int event)
+{
+    struct hl_op op = hl_op_make(kind);
+    op.stream = stream;
+    op.event = (uint16_t)(w->events + event);
+    op.label = at->label;
+    hl_op_push(&w->list, op);
+}
+
+/* More tokens than the call's own block has rows need a block of their own, all computed. */
+static void push_larger_input(struct weaver *w, struct hl_op *call)
+{
+    struct hl_op filler = hl_op_make(HL_OP_FILLER);
+    filler.stream = call->stream;
+    filler.block = call->block = w->block;
+    filler.label = call->label;
+    filler.rows = w->fault->tokens;
+    hl_op_push(&w->list, filler);
+}
+
+static void push_other_size(struct weaver *w, struct hl_op call)
+{
+    struct hl_program *p = w->program;
+    const uint32_t tokens = w->fault->tokens;
+    if (tokens > call.tokens)
+        push_larger_input(w, &call);
+    call.tokens = tokens;
+    call.protocol = hl_resolved_protocol(&p->config, tokens);
+    call.workspace = hl_resolved_workspace(&p->config, call.site, tokens);
+    if (p->tokens_max < tokens)
+        p->tokens_max = tokens;
+    if (p->n_workspaces <= call.workspace)
+        p->n_workspaces = (uint8_t)(call.workspace + 1);
+    push_marked(w, call);
+}
+
+static void push_delay(struct weaver *w, const struct hl_op *before)
+{
+    struct hl_op op = hl_op_make(HL_OP_HOST_DELAY);
+    op.delay_ns = w->fault->delay_ns;
+    op.label = before->label;
+    op.fault = w->mark;
+    hl_op_push(&w->list, op);
+}
+
+/* The call leaves its stream for another one, behind what its stream has done so far. */
+static void push_forked(struct weaver *w, struct hl_op call)
+{
+    const uint8_t stream = (uint8_t)(w->program->n_streams - 1);
+    push_event(w, HL_OP_EVENT_RECORD, &call, call.stream, 0);
+    push_event(w, HL_OP_EVENT_WAIT, &call, stream, 0);
+    call.stream = stream;
+    push_marked(w, call);
+}
+
+static void push_join(struct weaver *w, const struct hl_op *after)
+{
+    push_event(w, HL_OP_EVENT_RECORD, after, (uint8_t)(w->program->n_streams - 1), 1);
+    push_event(w, HL_OP_EVENT_WAIT, after, after->stream, 1);
+}
+
+/* The call of a place, as the fault has it. */
+static void push_changed_call(struct weaver *w, struct hl_op call)
+{
+    switch (w->fault->kind) {
+    case HL_FAULT_SKIP_CALL: push_mark(w, &call); break;
+    case HL_FAULT_EXTRA_CALL:
+        hl_op_push(&w->list, call);
+        call.fault = w->mark;
+        hl_op_push(&w->list, call);
+        break;
+    case HL_FAULT_OTHER_SIZE: push_other_size(w, call); break;
+    case HL_FAULT_OTHER_STRATEGY:
+        call.protocol = hl_other_protocol(w->program, &call);
+        push_marked(w, call);
+        break;
+    case HL_FAULT_SWAP_ORDER: break; /* it follows its partner */
+    case HL_FAULT_SECOND_STREAM: push_forked(w, call); break;
+    default: hl_op_push(&w->list, call); break;
+    }
+}
+
+/* The call beside it. */
+static void push_partner(struct weaver *w, const struct hl_place *place)
+{
+    const struct hl_op partner = w->ops[place->partner];
+    if (w->fault->kind == HL_FAULT_SWAP_ORDER) {
+        push_marked(w, partner);
+        hl_op_push(&w->list, w->ops[place->op]);
+    } else {
+        hl_op_push(&w->list, partner);
+        push_join(w, &partner);
+    }
+}
+
+/*
+ * Variants of graphs
+ */
+
+static bool is_eager(const struct hl_place *place) { return place->op == place->launch; }
+static bool changes_graphs(const struct hl_fault *f)
+{
+    return f->kind != HL_FAULT_HOST_DELAY && f->kind != HL_FAULT_LATE_MEMSET;
+}
+static bool has_partner(const struct hl_fault *f)
+{
+    return f->kind == HL_FAULT_SWAP_ORDER || f->kind == HL_FAULT_SECOND_STREAM;
+}
+
+/* A variant of the same graph with the same places, or NULL. */
+static const struct variant *find_variant(const struct weaver *w, const struct variant *like)
+{
+    for (uint32_t i = 0; i < w->n_variants; i++) {
+        const struct variant *v = &w->variants[i];
+        bool same = v->source == like->source && v->n == like->n;
+        for (uint32_t k = 0; same && k < v->n; k++)
+            same = w->places.place[v->first + k].op == w->places.place[like->first + k].op;
+        if (same)
+            return v;
+    }
+    return NULL;
+}
+
+/* Gives every launch that has places in its graph the variant that it takes. */
+static enum hl_status plan_variants(struct weaver *w, struct hl_error *error)
+{
+    const struct hl_places *places = &w->places;
+    struct hl_program *p = w->program;
+    for (uint32_t i = 0, n; i < places->n; i += n) {
+        const struct hl_place *place = &places->place[i];
+        for (n = 1; i + n < places->n && places->place[i + n].launch == place->launch;)
+            n++;
+        if (is_eager(place) || !changes_graphs(w->fault))
+            continue;
+        const struct variant new = { w->ops[place->launch].graph, p->n_graphs, i, n };
+        const struct variant *v = find_variant(w, &new);
+        if (!v) {
+            if (p->n_graphs == HL_NONE - 1)
+                return hl_fail(error, HL_STATUS_USAGE, "a fault changes too many graphs: lower its `calls`");
+            w->variants[w->n_variants] = new;
+            v = &w->variants[w->n_variants++];
+            p->n_graphs++;
+        }
+        w->launched[place->launch] = v->graph;
+    }
+    return HL_STATUS_OK;
+}
+
+/* The place among places[0 .. n) whose call, or whose partner, is op `i`; they rise. */
+static const struct hl_place *place_at(const struct weaver *w, uint32_t i, const struct hl_place *place,
+                                       uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++)
+        if (place[k].op == i || (has_partner(w->fault) && place[k].partner == i))
+            return &place[k];
+    return NULL;
+}
+
+static void push_variants_of(struct weaver *w, uint16_t source, const struct hl_op *end)
+{
+    const struct hl_graph range = w->program->graphs[w->fault->rank][source];
+    for (uint32_t i = 0; i < w->n_variants; i++) {
+        const struct variant *v = &w->variants[i];
+        if (v->source != source)
+            continue;
+        struct hl_op bound = *end;
+        bound.graph = v->graph;
+        bound.kind = HL_OP_CAPTURE_BEGIN;
+        hl_op_push(&w->list, bound);
+        for (uint32_t k = range.begin; k < range.end; k++) {
+            const struct hl_place *place = place_at(w, k, &w->places.place[v->first], v->n);
+            if (!place)
+                hl_op_push(&w->list, w->ops[k]);
+            else if (place->op == k)
+                push_changed_call(w, w->ops[k]);
+            else
+                push_partner(w, place);
+        }
+        bound.kind = HL_OP_CAPTURE_END;
+        hl_op_push(&w->list, bound);
+    }
+}
+
+/*
+ * The whole list
+ */
+
+/* One op of the host's own list; `place` is where the fault strikes it, or NULL. */
+static void push_host_op(struct weaver *w, uint32_t i, const struct hl_place *place)
+{
+    struct hl_op op = w->ops[i];
+    if (op.kind == HL_OP_GRAPH_LAUNCH)
+        op.graph = w->launched[i];
+    if (place && w->fault->kind == HL_FAULT_HOST_DELAY)
+        push_delay(w, &op);
+    else if (place && w->fault->kind == HL_FAULT_LATE_MEMSET)
+        push_marked(w, w->ops[place->partner]);
+    if (!place || !is_eager(place))
+        hl_op_push(&w->list, op);
+    else if (place->op == i)
+        push_changed_call(w, op);
+    else
+        push_partner(w, place);
+    if (op.kind == HL_OP_CAPTURE_END)
+        push_variants_of(w, op.graph, &op);
+}
+
+static void rewrite(struct weaver *w)
+{
+    struct hl_rank_program *rank = &w->program->rank[w->fault->rank];
+    const bool moves_init = w->fault->kind == HL_FAULT_LATE_MEMSET;
+    uint32_t loop_to = UINT32_MAX;
+    for (uint32_t i = 0; i < rank->n_ops; i++) {
+        if (i == rank->loop_to)
+            loop_to = w->list.n;
+        if (!moves_init || i != w->places.place[0].partner)
+            push_host_op(w, i, w->struck[i]);
+    }
+    rank->loop_to = loop_to;
+}
+
+/* Swaps the new ops in; every rank gets ranges for the new graphs, empty where it does not capture them. */
+static bool commit(struct weaver *w)
+{
+    struct hl_program *p = w->program;
+    for (int rank = 0; rank < p->ranks; rank++) {
+        struct hl_graph *graphs = calloc(p->n_graphs + 1u, sizeof *graphs);
+        if (w->list.failed || !graphs) {
+            free(graphs);
+            return false;
+        }
+        if (rank == w->fault->rank) {
+            free(p->rank[rank].ops);
+            p->rank[rank].ops = w->list.ops;
+            p->rank[rank].n_ops = w->list.n;
+            w->list.ops = NULL;
+        }
+        hl_ops_find_graphs(p->rank[rank].ops, p->rank[rank].n_ops, graphs);
+        free(p->graphs[rank]);
+        p->graphs[rank] = graphs;
+    }
+    return true;
+}
+
+static enum hl_status add_block(struct weaver *w, struct hl_error *error)
+{
+    struct hl_program *p = w->program;
+    struct hl_block *blocks = realloc(p->blocks, (p->n_blocks + 1u) * sizeof *blocks);
+    if (!blocks)
+        return hl_fail(error, HL_STATUS_MEMORY, "out of memory while a fault is woven in");
+    p->blocks = blocks;
+    w->block = p->n_blocks++;
+    blocks[w->block].rows = w->fault->tokens;
+    return HL_STATUS_OK;
+}
+
+static enum hl_status weave(struct weaver *w, struct hl_error *error)
+{
+    const struct hl_rank_program *rank = &w->program->rank[w->fault->rank];
+    w->variants = calloc(w->places.n, sizeof *w->variants);
+    w->launched = calloc(rank->n_ops, sizeof *w->launched);
+    w->struck = calloc(rank->n_ops, sizeof *w->struck);
+    if (!w->variants || !w->launched || !w->struck)
+        return hl_fail(error, HL_STATUS_MEMORY, "out of memory while a fault is woven in");
+    for (uint32_t i = 0; i < rank->n_ops; i++)
+        w->launched[i] = w->ops[i].graph;
+    for (uint32_t i = 0; i < w->places.n; i++) {
+        const struct hl_place *place = &w->places.place[i];
+        w->struck[place->launch] = place;
+        if (has_partner(w->fault) && is_eager(place))
+            w->struck[place->partner] = place;
+    }
+    if (w->fault->kind == HL_FAULT_SECOND_STREAM) {
+        w->events = w->program->n_events;
+        w->program->n_events += 2;
+        w->program->n_streams = 2;
+    }
+    enum hl_status status = HL_STATUS_OK;
+    if (w->fault->kind == HL_FAULT_OTHER_SIZE)
+        status = add_block(w, error);
+    if (!status)
+        status = plan_variants(w, error);
+    if (status)
+        return status;
+    rewrite(w);
+    if (!commit(w))
+        return hl_fail(error, HL_STATUS_MEMORY, "out of memory while a fault is woven in");
+    return HL_STATUS_OK;
+}
+
+static enum hl_status check(const struct hl_program *program, int index, struct hl_error *error)
+{
+    const struct hl_fault *f = &program->config.faults[index];
+    if (f->rank < 0 || f->rank >= program->ranks)
+        return hl_fail(error, HL_STATUS_USAGE, "faults[%d].rank is %d: the world has ranks 0 to %d", index,
+                       f->rank, program->ranks - 1);
+    if (f->kind == HL_FAULT_OTHER_SIZE && f->tokens == 0)
+        return hl_fail(error, HL_STATUS_USAGE, "faults[%d]: other-size needs `tokens`, at least 1", index);
+    if (f->kind == HL_FAULT_HOST_DELAY && f->delay_ns == 0)
+        return hl_fail(error, HL_STATUS_USAGE, "faults[%d]: host-delay needs `delay`, more than 0", index);
+    return HL_STATUS_OK;
+}
+
+static enum hl_status weave_one(struct hl_program *program, int index, struct hl_error *error)
+{
+    struct hl_fault_fate *fate = &program->fates[index];
+    struct weaver w = { .program = program,
+                        .fault = &program->config.faults[index],
+                        .mark = (uint16_t)(index + 1) };
+    w.ops = program->rank[w.fault->rank].ops;
+    enum hl_status status = hl_places_find(program, w.fault, &w.places, error);
+    if (status)
+        return status;
+    if (w.places.n) {
+        status = weave(&w, error);
+        fate->fate = HL_FATE_WOVEN;
+    } else {
+        fate->fate = HL_FATE_NO_PLACE;
+        memcpy(fate->why, w.places.why_none, sizeof fate->why);
+    }
+    free(w.list.ops);
+    free(w.places.place);
+    free(w.variants);
+    free(w.launched);
+    free(w.struck);
+    return status;
+}
+
+enum hl_status hl_faults_weave(struct hl_program *program, uint64_t seed, struct hl_error *error)
+{
+    const struct hl_config *config = &program->config;
+    for (int i = 0; i < config->n_faults; i++) {
+        enum hl_status status = check(program, i, error);
+        if (status)
+            return status;
+        uint64_t random = hl_random_stream(seed, PURPOSE_FAULTS, (uint64_t)i);
+        if (hl_random_unit(&random) >= config->faults[i].probability) {
+            program->fates[i].fate = HL_FATE_NOT_DRAWN;
+            continue;
+        }
+        status = weave_one(program, i, error);
+        if (status)
+            return status;
+    }
+    return HL_STATUS_OK;
+}

@@ -41,14 +41,17 @@ static bool has_no_room(const struct hl_evidence *evidence, int rank)
     return residency->started < residency->ctas && residency->room == 0;
 }
 
-/* The source of a broadcast row cannot send it before the rows that it reduces have arrived. */
-static bool is_reducer_waiting(const struct hl_evidence *evidence, const struct hl_slot_evidence *slot)
+/* Does the source wait itself for what it needs first? A broadcast row for the rows that it reduces, a
+ * barrier flag for the barrier before. */
+static bool is_source_waiting(const struct hl_evidence *evidence, const struct hl_slot_evidence *slot)
 {
+    const enum hl_stage first = slot->stage == HL_STAGE_BROADCAST ? HL_STAGE_SCATTER : HL_STAGE_BARRIER;
+    if (slot->stage != HL_STAGE_BROADCAST && slot->stage != HL_STAGE_BARRIER)
+        return false;
     for (uint32_t i = 0; i < evidence->n_slots; i++) {
         const struct hl_slot_evidence *other = &evidence->slots[i];
-        if (other->state != HL_SLOT_ARRIVED && other->stage == HL_STAGE_SCATTER &&
-            other->rank == slot->source && other->workspace == slot->workspace && other->call == slot->call &&
-            other->token == slot->token)
+        if (other->state != HL_SLOT_ARRIVED && other->stage == first && other->rank == slot->source &&
+            other->workspace == slot->workspace && other->call == slot->call && other->token == slot->token)
             return true;
     }
     return false;
@@ -97,12 +100,12 @@ enum hl_wait_kind hl_wait_kind_of(const struct hl_evidence *evidence, const stru
         return HL_WAIT_REFUSED;
     if (!hl_has_begun(evidence, slot->source, slot->workspace, slot->call))
         return kind_before_begin(evidence, slot);
-    if (slot->stage == HL_STAGE_BROADCAST && is_reducer_waiting(evidence, slot))
+    if (is_source_waiting(evidence, slot))
         return HL_WAIT_DERIVED;
     if (has_no_room(evidence, slot->source) &&
         hl_pending_find(evidence, slot->source, slot->workspace, slot->call))
         return HL_WAIT_NO_ROOM;
-    return kind_by_history(evidence, slot);
+    return slot->stage == HL_STAGE_BARRIER ? HL_WAIT_NEVER_STORED : kind_by_history(evidence, slot);
 }
 
 const struct hl_slot_evidence *hl_wait_find(const struct hl_evidence *evidence, enum hl_wait_kind kind)

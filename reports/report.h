@@ -6,7 +6,7 @@
 
 struct hl_report {
     FILE *out;
-    int columns; /* to wrap at; text only */
+    int columns; /* of the widest table; text only */
     bool colour;
 };
 

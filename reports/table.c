@@ -1,4 +1,4 @@
-/* Tables for the terminal. */
+/* Tables for the terminal. A cell that is too long goes on in the next line: nothing is cut. */
 #include "table.h"
 #include <assert.h>
 #include <stdarg.h>
@@ -82,19 +82,47 @@ static void shrink(int *widths, int columns, int flexible, int width)
     }
 }
 
-static void write_cell(const struct hl_cell *cell, int width, bool last, bool colour, FILE *out)
+/* Length of the piece of `text` that goes on one line: up to the last space or comma that fits. */
+static int piece(const char *text, int width)
 {
-    const char *text = shown(cell);
     const int length = (int)strlen(text);
-    const bool paint = colour && cell->colour != HL_COLOUR_NONE;
-    fprintf(out, "%*s%s", GAP, "", hl_colour_on(cell->colour, paint));
-    if (length > width)
-        fprintf(out, "%.*s..", width - 2, text);
-    else
-        fputs(text, out);
-    fputs(hl_colour_off(paint), out);
-    if (!last && length < width)
+    if (length <= width)
+        return length;
+    for (int n = width; n > 1; n--)
+        if (text[n - 1] == ' ' || text[n - 1] == ',')
+            return n;
+    return width;
+}
+
+static void write_piece(const char *text, int length, int width, enum hl_colour which, bool colour, FILE *out)
+{
+    const bool paint = colour && which != HL_COLOUR_NONE;
+    fprintf(out, "%*s%s%.*s%s", GAP, "", hl_colour_on(which, paint), length, text, hl_colour_off(paint));
+    if (length < width)
         fprintf(out, "%*s", width - length, "");
+}
+
+/* A row takes as many lines as its longest cell. */
+static void write_row(const struct hl_table *table, int row, const int *widths, bool colour, FILE *out)
+{
+    const struct hl_cell *cells = &table->cells[row * table->columns];
+    const char *rest[COLUMNS_MAX];
+    for (int column = 0; column < table->columns; column++)
+        rest[column] = shown(&cells[column]);
+    for (bool more = true; more;) {
+        int last = table->columns - 1; /* nothing is written behind the last cell of a line */
+        while (last > 0 && !*rest[last])
+            last--;
+        more = false;
+        for (int column = 0; column <= last; column++) {
+            const int n = piece(rest[column], widths[column]);
+            write_piece(rest[column], n, column == last ? 0 : widths[column], cells[column].colour, colour,
+                        out);
+            rest[column] += n + (int)strspn(rest[column] + n, " ");
+            more |= *rest[column] != '\0';
+        }
+        fputc('\n', out);
+    }
 }
 
 void hl_table_write(const struct hl_table *table, int flexible, int width, bool colour, FILE *out)
@@ -102,10 +130,6 @@ void hl_table_write(const struct hl_table *table, int flexible, int width, bool 
     int widths[COLUMNS_MAX];
     measure(table, widths);
     shrink(widths, table->columns, flexible, width);
-    for (int row = 0; row < table->rows; row++) {
-        for (int column = 0; column < table->columns; column++)
-            write_cell(&table->cells[row * table->columns + column], widths[column],
-                       column == table->columns - 1, colour, out);
-        fputc('\n', out);
-    }
+    for (int row = 0; row < table->rows; row++)
+        write_row(table, row, widths, colour, out);
 }

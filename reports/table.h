@@ -1,4 +1,4 @@
-/* A table of text: columns as wide as their widest cell, cut where a reader would lose the line. */
+/* A table of text: columns as wide as their widest cell, wrapped where a reader would lose the line. */
 #pragma once
 #include <stdbool.h>
 #include <stdio.h>

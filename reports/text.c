@@ -7,6 +7,9 @@
 #include "phrase.h"
 #include "table.h"
 
+/* Columns of running text, however wide the terminal. */
+#define PARAGRAPH 100
+
 /* Matrix axes that are shown as columns. */
 #define AXES_MAX 16
 struct axes {
@@ -71,6 +74,16 @@ static enum hl_colour verdict_colour(enum hl_verdict verdict)
     }
 }
 
+/* Its certainty goes without saying where it is proven. */
+static void describe_cause(const struct hl_finding *finding, char *text, size_t size)
+{
+    const char *certainty = hl_words_name(&hl_words_certainties, finding->certainty);
+    if (finding->certainty == HL_CERTAINTY_PROVEN)
+        snprintf(text, size, "%s", hl_cause_name(finding->cause));
+    else
+        snprintf(text, size, "%s (%s)", hl_cause_name(finding->cause), certainty);
+}
+
 static void fill_row(struct hl_table *table, int row, const struct axes *axes,
                      const struct hl_campaign_item *item)
 {
@@ -88,10 +101,10 @@ static void fill_row(struct hl_table *table, int row, const struct axes *axes,
                      r->rate_high * 100);
     }
     column += 2;
-    const bool found = r->finding.cause != HL_CAUSE_NONE;
-    hl_table_set(table, row, column++, HL_COLOUR_NONE, "%s", found ? hl_cause_name(r->finding.cause) : "");
-    hl_table_set(table, row, column++, HL_COLOUR_NONE, "%s",
-                 found ? hl_words_name(&hl_words_certainties, r->finding.certainty) : "");
+    char cause[HL_CELL_MAX] = "";
+    if (r->finding.cause != HL_CAUSE_NONE)
+        describe_cause(&r->finding, cause, sizeof cause);
+    hl_table_set(table, row, column++, HL_COLOUR_NONE, "%s", cause);
     if (r->verdict == HL_VERDICT_SKIPPED)
         return;
     hl_table_set(table, row, column, r->ok ? HL_COLOUR_GOOD : HL_COLOUR_LOUD, r->ok ? "ok" : "UNEXPECTED");
@@ -100,7 +113,7 @@ static void fill_row(struct hl_table *table, int row, const struct axes *axes,
 
 static void write_table(const struct hl_report *report, const struct hl_campaign_item *items, size_t n)
 {
-    static const char *const headings[] = { "verdict", "hung", "95 %", "cause", "certainty", "expected" };
+    static const char *const headings[] = { "verdict", "hung", "95 %", "cause", "expected" };
     const int n_headings = sizeof headings / sizeof headings[0];
     const struct axes axes = find_axes(items, n);
     const int names = axes.count ? axes.count : 1;
@@ -163,10 +176,10 @@ static void write_field(const struct hl_report *report, const char *name, const 
 {
     if (!text || !text[0])
         return;
-    const int indent = 12;
+    const int indent = 12, columns = report->columns < PARAGRAPH ? report->columns : PARAGRAPH;
     fprintf(report->out, "  %s%-9s%s ", hl_colour_on(HL_COLOUR_DIM, report->colour), name,
             hl_colour_off(report->colour));
-    hl_write_wrapped(report->out, text, indent, indent, report->columns);
+    hl_write_wrapped(report->out, text, indent, indent, columns);
 }
 
 static void write_finding(const struct hl_report *report, const struct hl_campaign_item *item, size_t count)
@@ -183,7 +196,9 @@ static void write_finding(const struct hl_report *report, const struct hl_campai
     fprintf(report->out, " (%zu configuration%s)\n", count, count == 1 ? "" : "s");
     if (f->other_cause != HL_CAUSE_NONE)
         write_field(report, "or else", hl_cause_name(f->other_cause));
-    write_field(report, "e.g.", item->c->id);
+    /* An id and a path are for copying: in one line, however long. */
+    fprintf(report->out, "  %s%-9s%s %s\n", hl_colour_on(HL_COLOUR_DIM, report->colour), "e.g.",
+            hl_colour_off(report->colour), item->c->id);
     write_field(report, "what", f->summary[0] ? f->summary : r->reason);
     hl_phrase_culprit(&f->culprit, text, sizeof text);
     write_field(report, "culprit", named ? text : "");
@@ -229,32 +244,45 @@ static void write_unexpected(const struct hl_report *report, const struct hl_cam
     }
 }
 
-/* What flags and `auto` were resolved to: each sentence once, warnings first. */
-static void write_notes(const struct hl_report *report, const struct hl_campaign *campaign,
-                        enum hl_severity severity)
+/* Sentences of which each is said once. */
+struct said {
+    char (*texts)[sizeof((struct hl_note *)0)->text];
+    size_t count;
+};
+
+static bool is_new(struct said *said, const char *text)
 {
-    char(*seen)[sizeof((struct hl_note *)0)->text] = NULL;
-    size_t n_seen = 0;
-    for (size_t i = 0; i < campaign->n_finished; i++) {
-        struct hl_config resolved;
-        struct hl_notes notes = { 0 };
-        if (hl_resolve(&campaign->items[i].c->config, &resolved, &notes, NULL) != HL_STATUS_OK)
-            continue;
-        for (int k = 0; k < notes.n; k++) {
-            bool known = notes.note[k].severity != severity;
-            for (size_t s = 0; s < n_seen && !known; s++)
-                known = strcmp(seen[s], notes.note[k].text) == 0;
-            void *more = known ? NULL : realloc(seen, (n_seen + 1) * sizeof *seen);
-            if (!more)
-                continue;
-            seen = more;
-            strcpy(seen[n_seen++], notes.note[k].text);
-            if (n_seen == 1)
-                fputc('\n', report->out);
-            write_field(report, severity == HL_SEVERITY_WARNING ? "warning" : "note", notes.note[k].text);
+    for (size_t i = 0; i < said->count; i++)
+        if (strcmp(said->texts[i], text) == 0)
+            return false;
+    void *more = realloc(said->texts, (said->count + 1) * sizeof *said->texts);
+    if (!more)
+        return true; /* rather twice than not at all */
+    said->texts = more;
+    strcpy(said->texts[said->count++], text);
+    return true;
+}
+
+/* What flags and `auto` were resolved to, warnings first. */
+static void write_notes(const struct hl_report *report, const struct hl_campaign *campaign)
+{
+    struct said said = { 0 };
+    bool any = false;
+    for (int severity = HL_SEVERITY_COUNT - 1; severity >= 0; severity--)
+        for (size_t i = 0; i < campaign->n_finished; i++) {
+            struct hl_config resolved;
+            struct hl_notes notes = { 0 };
+            hl_resolve(&campaign->items[i].c->config, &resolved, &notes, NULL);
+            for (int k = 0; k < notes.n; k++) {
+                const struct hl_note *note = &notes.note[k];
+                if ((int)note->severity != severity || !is_new(&said, note->text))
+                    continue;
+                fputs(any ? "" : "\n", report->out);
+                any = true;
+                write_field(report, severity == HL_SEVERITY_WARNING ? "warning" : "note", note->text);
+            }
         }
-    }
-    free(seen);
+    free(said.texts);
 }
 
 /* " (sentinel-collision, late-clear)": the causes of all items with a verdict. */
@@ -313,8 +341,7 @@ static void end(const struct hl_report *report, const struct hl_campaign *campai
     }
     write_findings(report, campaign);
     write_unexpected(report, campaign);
-    write_notes(report, campaign, HL_SEVERITY_WARNING);
-    write_notes(report, campaign, HL_SEVERITY_NOTE);
+    write_notes(report, campaign);
     write_last_line(report, campaign);
 }
 

@@ -438,6 +438,25 @@ Test(classifier, a_buffer_that_was_cleared_too_little)
     }
 }
 
+/* Nobody knows any more what the old rows were; the call that used the buffer last did not have this row. */
+Test(classifier, a_wrong_sum_where_only_something_older_can_have_been)
+{
+    struct hl_evidence *e = malloc(sizeof *e);
+    for (int unused = 0; unused < 2; unused++) {
+        hl_evidence_init(e);
+        e->ranks = 2;
+        e->workspaces = 1;
+        e->wrong.kind = HL_WRONG_SUM;
+        e->wrong.rank = 1;
+        e->wrong.record.call = 9;
+        e->wrong.row_was_unused = unused;
+        const struct hl_finding f = hl_classify(e);
+        expect(&f, HL_VERDICT_CORRUPT, unused ? HL_CAUSE_SHORT_CLEAR : HL_CAUSE_UNKNOWN, 1, 9);
+        cr_assert_eq(f.other_cause, unused ? HL_CAUSE_UNKNOWN : HL_CAUSE_NONE);
+    }
+    free(e);
+}
+
 Test(classifier, a_divergence_that_the_device_has_not_reached_explains_nothing)
 {
     struct hl_rig *rig = mnnvl(2);

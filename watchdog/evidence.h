@@ -102,7 +102,9 @@ struct hl_wrong_result {
     double got, want;
     int stale_source; /* HL_WRONG_STALE, HL_WRONG_EARLY: the peer */
     uint32_t stale_call;
-    uint64_t count; /* wrong elements in this call */
+    bool row_was_unused; /* HL_WRONG_SUM: the last call in this buffer was smaller, so only an older one left
+                            something */
+    uint64_t count;      /* wrong elements in this call */
 };
 
 #define HL_SLOTS_MAX 4096

@@ -138,20 +138,27 @@ static bool decide_not_resident(const struct hl_evidence *evidence, struct hl_fi
 static bool decide_short_clear(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
     const struct hl_wrong_result *wrong = &evidence->wrong;
-    if (wrong->kind != HL_WRONG_STALE && wrong->kind != HL_WRONG_EARLY)
+    const uint32_t call = wrong->record.call;
+    if (wrong->kind != HL_WRONG_STALE && wrong->kind != HL_WRONG_EARLY && !wrong->row_was_unused)
         return false;
     hl_blame_call(wrong->rank, &wrong->record, finding);
     finding->culprit.slot_token = wrong->token;
     finding->culprit.slot_rank = wrong->stale_source;
     if (wrong->kind == HL_WRONG_STALE)
+        hl_say(finding, "rank %d took old data in call %u: for row %u it summed what rank %d sent in call %u",
+               wrong->rank, call, wrong->token, wrong->stale_source, wrong->stale_call);
+    else if (wrong->kind == HL_WRONG_EARLY)
         hl_say(finding,
-               "rank %d summed an old row in call %u: row %u of rank %d is the one of call %u, which nobody "
-               "cleared",
-               wrong->rank, wrong->record.call, wrong->token, wrong->stale_source, wrong->stale_call);
-    else
+               "rank %d ended call %u although rank %d had not sent row %u: old data counted as arrived",
+               wrong->rank, call, wrong->stale_source, wrong->token);
+    else {
+        finding->other_cause = HL_CAUSE_UNKNOWN;
         hl_say(finding,
-               "rank %d ended call %u although rank %d had not sent row %u: something old counted as arrived",
-               wrong->rank, wrong->record.call, wrong->stale_source, wrong->token);
+               "rank %d has a wrong sum in row %u of call %u, which the last call in its buffer did not use: "
+               "what an "
+               "older call left there was not cleared",
+               wrong->rank, wrong->token, call);
+    }
     return true;
 }
 

@@ -78,27 +78,80 @@ static const struct hl_kept_call *earlier_call(const struct wrong_row *w, uint32
     return kept->used && kept->call == call - back ? kept : NULL;
 }
 
-/* One source's row, then the rows of all peers, then the whole sum (a stale broadcast), of each kept call. */
-static bool explain_stale(const struct wrong_row *w, int rank, uint32_t absent)
+static bool note_stale(const struct wrong_row *w, int source, const struct hl_kept_call *earlier)
 {
-    const uint32_t all = (1u << w->oracle->ranks) - 1;
-    for (uint32_t back = 1; back < HL_KEPT_CALLS; back++) {
-        const struct hl_kept_call *earlier = earlier_call(w, back);
-        if (!earlier)
+    w->oracle->wrong.kind = HL_WRONG_STALE;
+    w->oracle->wrong.stale_source = source;
+    w->oracle->wrong.stale_call = earlier->call;
+    return true;
+}
+
+/* One source's row, then the rows of all peers, then the whole sum (a stale broadcast), of an earlier call.
+ */
+static bool explain_stale_slot(const struct wrong_row *w, int rank, uint32_t absent,
+                               const struct hl_kept_call *earlier)
+{
+    const int ranks = w->oracle->ranks;
+    const uint32_t all = (1u << ranks) - 1;
+    for (int source = 0; source < ranks + 2; source++) {
+        const uint32_t stale = absent | (source < ranks    ? 1u << source
+                                         : source == ranks ? all & ~(1u << rank)
+                                                           : all);
+        if (is_stale(w, stale, earlier))
+            return note_stale(w, __builtin_ctz(absent ? absent : stale), earlier);
+    }
+    return false;
+}
+
+/* One-shot and two-shot calls, and calls of other sizes, divide the same bytes differently: what is left of
+ * one may be taken for another row of another rank, or for the whole sum (`source` is the number of ranks).
+ */
+static bool explain_stale_bytes(const struct wrong_row *w, int source, const struct hl_kept_call *earlier)
+{
+    const int ranks = w->oracle->ranks;
+    for (int from = 0; from < ranks; from++) {
+        const struct hl_kept_input *input = &earlier->rank[from];
+        if (!input->begun || input->record.dtype != w->rules.dtype || earlier->hidden != w->rules.hidden)
             continue;
-        for (int source = 0; source < w->oracle->ranks + 2; source++) {
-            const uint32_t stale = absent | (source < w->oracle->ranks    ? 1u << source
-                                             : source == w->oracle->ranks ? all & ~(1u << rank)
-                                                                          : all);
-            if (!is_stale(w, stale, earlier))
-                continue;
-            w->oracle->wrong.kind = HL_WRONG_STALE;
-            w->oracle->wrong.stale_source = __builtin_ctz(absent ? absent : stale);
-            w->oracle->wrong.stale_call = earlier->call;
-            return true;
+        for (uint32_t token = 0; token < input->record.exec_tokens; token++) {
+            clear_sum(w);
+            for (int r = 0; r < ranks && source < ranks; r++)
+                if (r != source)
+                    add_row(w, w->kept, r);
+            hl_oracle_add_row(input->input + token * w->row_words, w->rules.dtype, w->rules.hidden,
+                              w->oracle->row, w->oracle->sum, w->oracle->magnitude);
+            if (resembles(w))
+                return note_stale(w, from, earlier);
         }
     }
     return false;
+}
+
+static bool explain_stale(const struct wrong_row *w, int rank, uint32_t absent)
+{
+    for (uint32_t back = 1; back < HL_KEPT_CALLS; back++) {
+        const struct hl_kept_call *earlier = earlier_call(w, back);
+        if (earlier && explain_stale_slot(w, rank, absent, earlier))
+            return true;
+    }
+    for (uint32_t back = 3; back < HL_KEPT_CALLS && !absent; back += 3) {
+        const struct hl_kept_call *earlier = earlier_call(w, back);
+        for (int source = 0; earlier && source <= w->oracle->ranks; source++)
+            if (explain_stale_bytes(w, source, earlier))
+                return true;
+    }
+    return false;
+}
+
+/* Rows of several sources may be old at once, from calls that are no longer kept. What can be told is whether
+ * the call that used this buffer last, three calls ago, had this row. */
+static bool was_unused(const struct wrong_row *w, int rank)
+{
+    const struct hl_kept_call *earlier = earlier_call(w, 3);
+    const enum hl_protocol protocol = w->own->record.protocol;
+    return earlier && earlier->rank[rank].begun && protocol != HL_TRTLLM_TWOSHOT && protocol != HL_NCCL &&
+           (earlier->rank[rank].record.exec_tokens <= w->token ||
+            earlier->rank[rank].record.protocol != protocol);
 }
 
 void hl_oracle_explain(struct hl_oracle *oracle, const struct hl_kept_call *kept, int rank, uint32_t token,
@@ -126,8 +179,8 @@ void hl_oracle_explain(struct hl_oracle *oracle, const struct hl_kept_call *kept
         oracle->wrong.kind = HL_WRONG_UNTOUCHED;
     else if (oracle->wrong.in_norm_out)
         return; /* the sum is right */
-    else if (is_own_only(&w, rank))
+    else if ((absent == 0 || own->record.protocol == HL_NORM_ONLY) && is_own_only(&w, rank))
         oracle->wrong.kind = HL_WRONG_OWN_ONLY;
-    else
-        explain_stale(&w, rank, absent);
+    else if (!explain_stale(&w, rank, absent))
+        oracle->wrong.row_was_unused = was_unused(&w, rank);
 }

@@ -30,6 +30,19 @@ static json_t *sizes_json(struct hl_sizes sizes)
                      (json_int_t)sizes.tokens_max);
 }
 
+/* How often each cause was found, where it was not always the same; else NULL. */
+static json_t *causes_json(const struct hl_case_result *r)
+{
+    json_t *causes = json_object();
+    for (int cause = 0; cause < HL_CAUSE_COUNT; cause++)
+        if (r->causes[cause] > 0)
+            set(causes, hl_cause_name((enum hl_cause)cause), json_integer(r->causes[cause]));
+    if (json_object_size(causes) > 1)
+        return causes;
+    json_decref(causes);
+    return NULL;
+}
+
 /* What the runs have shown; nothing of it is known of a case that was not run to its end. */
 static void add_runs(json_t *json, const struct hl_case_result *r)
 {
@@ -60,6 +73,9 @@ static void on_case(const struct hl_report *report, const struct hl_campaign *ca
     }
     if (r->runs > 0)
         add_runs(json, r);
+    json_t *causes = causes_json(r);
+    if (causes)
+        set(json, "causes", causes);
     if (r->evidence)
         set(json, "evidence", json_string(r->evidence));
     if (r->evidence_error[0])

@@ -60,8 +60,7 @@ void hl_progress_tick(struct hl_progress_bar *progress, const struct hl_campaign
     memset(bar, '.', BAR);
     memset(bar, '#', (size_t)filled);
     bar[BAR] = '\0';
-    fprintf(progress->out, "[%s] %zu/%zu cases, %zu hang%s", bar, finished, n, progress->hangs,
-            progress->hangs == 1 ? "s" : "");
+    fprintf(progress->out, "[%s] %zu/%zu cases, %zu hung", bar, finished, n, progress->hangs);
     if (finished > 0) {
         fputs(", ", progress->out);
         write_duration(progress->out, campaign->wall_s / (double)finished * (double)(n - finished));

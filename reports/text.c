@@ -93,8 +93,13 @@ static void fill_row(struct hl_table *table, int row, const struct axes *axes,
         hl_table_set(table, row, column++, HL_COLOUR_NONE, "%s", value_of(item->c, axes->paths[a]));
     if (axes->count == 0)
         hl_table_set(table, row, column++, HL_COLOUR_NONE, "%s", item->c->id);
-    hl_table_set(table, row, column++, verdict_colour(r->verdict), "%s",
-                 hl_words_name(&hl_words_verdicts, r->verdict));
+    /* How often it hung has a column of its own. */
+    const char *verdict = hl_words_name(&hl_words_verdicts, r->verdict);
+    if (r->verdict > HL_VERDICT_HANG && r->verdict < HL_VERDICT_PASS && r->runs > 0)
+        hl_table_set(table, row, column++, verdict_colour(r->verdict), "%s %d/%d", verdict,
+                     r->counts[r->verdict], r->runs);
+    else
+        hl_table_set(table, row, column++, verdict_colour(r->verdict), "%s", verdict);
     if (r->runs > 0) {
         hl_table_set(table, row, column, HL_COLOUR_NONE, "%d/%d", r->counts[HL_VERDICT_HANG], r->runs);
         hl_table_set(table, row, column + 1, HL_COLOUR_NONE, "%.0f-%.0f %%", r->rate_low * 100,
@@ -200,6 +205,12 @@ static void write_finding(const struct hl_report *report, const struct hl_campai
     fprintf(report->out, "  %s%-9s%s %s\n", hl_colour_on(HL_COLOUR_DIM, report->colour), "e.g.",
             hl_colour_off(report->colour), item->c->id);
     write_field(report, "what", f->summary[0] ? f->summary : r->reason);
+    for (int cause = 0; cause < HL_CAUSE_COUNT; cause++)
+        if (named && cause != (int)f->cause && r->causes[cause] > 0) {
+            snprintf(text, sizeof text, "%d of its %d runs with this verdict: %s", r->causes[cause],
+                     r->counts[r->verdict], hl_cause_name((enum hl_cause)cause));
+            write_field(report, "but", text);
+        }
     hl_phrase_culprit(&f->culprit, text, sizeof text);
     write_field(report, "culprit", named ? text : "");
     write_field(report, "to do", named ? hl_cause_hint(f->cause) : "");

@@ -123,8 +123,7 @@ static void tell_what_ran(const struct hl_story *story)
     if (!json_equal((json_t *)real, (json_t *)executed))
         hl_story_say("Executed in reduced size: hidden %lld, up to %lld tokens a call.",
                      hl_json_number(executed, "hidden"), hl_json_number(executed, "tokens_max"));
-    hl_story_say("Engine %s, run %lld, seed %lld; evidence taken %s into the run, after %lld results had "
-                 "been checked.",
+    hl_story_say("Engine %s, run %lld, seed %lld; evidence taken %s into the run; results checked: %lld.",
                  hl_json_text(story->verdict, "engine"), hl_json_number(story->verdict, "run"),
                  hl_json_number(story->verdict, "seed"),
                  hl_time_text(hl_json_number(story->verdict, "time_ns"), now),
@@ -241,9 +240,10 @@ static void tell_hosts(const struct hl_story *story)
     json_array_foreach(json_object_get(story->verdict, "ranks"), i, rank)
     {
         char since[32];
-        const char *what = hl_json_text(rank, "what");
-        say_of_rank((long long)i, "%s%s%s, no progress since %s", hl_json_text(rank, "host"),
-                    what[0] ? " in: " : "", what, hl_time_text(hl_json_number(rank, "progress_ns"), since));
+        const char *what = hl_json_text(rank, "what"), *host = hl_json_text(rank, "host");
+        const char *how = strcmp(host, "exited") == 0 ? ", last op: " : " in: ";
+        say_of_rank((long long)i, "%s%s%s; last progress at %s", host, what[0] ? how : "", what,
+                    hl_time_text(hl_json_number(rank, "progress_ns"), since));
         tell_stack(story, (long long)i);
     }
 }
@@ -283,8 +283,11 @@ static void tell_certainty(const struct hl_story *story)
     if (cause == HL_CAUSE_NONE)
         return;
     hl_story_heading(story, "How certain");
-    hl_story_say("%s: %s.%s", certainty, word ? word->doc : "?",
-                 quiescent ? " The simulator saw that no step of any agent is enabled." : "");
+    if (strcmp(hl_json_text(story->verdict, "verdict"), "hang") == 0)
+        hl_story_say("%s: %s.%s", certainty, word ? word->doc : "?",
+                     quiescent ? " The simulator saw that no step of any agent is enabled." : "");
+    else
+        hl_story_say("%s: the result was recomputed in float64 from what every rank had put in.", certainty);
     if (!quiescent && hl_json_number(story->verdict, "stalled_ns") > 0)
         hl_story_say("No rank had made progress for %s when the evidence was taken.",
                      hl_time_text(hl_json_number(story->verdict, "stalled_ns"), stalled));

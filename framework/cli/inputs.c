@@ -84,13 +84,18 @@ static enum hl_status expand(char *const *paths, size_t n_paths, struct path_lis
     return status;
 }
 
+/* What does not fit any more is dropped: the first mistakes count. */
 static void append(struct hl_error *all, const struct hl_error *one)
 {
-    const size_t n = strlen(all->message);
-    if (all->status == HL_STATUS_OK)
+    if (all->status == HL_STATUS_OK) {
         *all = *one;
-    else
-        snprintf(all->message + n, sizeof all->message - n, "\n%s", one->message);
+        return;
+    }
+    const size_t room = sizeof all->message - 1 - strlen(all->message);
+    if (room < 2)
+        return;
+    strcat(all->message, "\n");
+    strncat(all->message, one->message, room - 1);
 }
 
 /* Loads every file, so that all mistakes are told at once. */

@@ -482,28 +482,3 @@ Test(classifier, says_suspected_when_parts_are_missing)
     hl_rig_evidence_destroy(e);
     hl_rig_destroy(rig);
 }
-
-Test(classifier, crashes)
-{
-    struct hl_evidence *e = malloc(sizeof *e);
-    hl_evidence_init(e);
-    e->crashed = true;
-    strcpy(e->crash_reason, "an illegal memory access was encountered");
-    struct hl_finding f = hl_classify(e);
-    expect(&f, HL_VERDICT_CRASH, HL_CAUSE_OUT_OF_BOUNDS, -1, -1);
-    strcpy(e->crash_reason, "out of launch resources");
-    f = hl_classify(e);
-    expect(&f, HL_VERDICT_CRASH, HL_CAUSE_UNKNOWN, -1, -1);
-    hl_rig_evidence_destroy(e);
-}
-
-Test(causes, every_row_says_what_it_means_and_what_to_do)
-{
-    for (int c = HL_CAUSE_NONE + 1; c < HL_CAUSE_COUNT; c++) {
-        cr_assert_gt(strlen(hl_cause_meaning((enum hl_cause)c)), 10, "%s", hl_cause_name((enum hl_cause)c));
-        cr_assert_gt(strlen(hl_cause_evidence((enum hl_cause)c)), 10, "%s", hl_cause_name((enum hl_cause)c));
-        cr_assert_gt(strlen(hl_cause_hint((enum hl_cause)c)), 10, "%s", hl_cause_name((enum hl_cause)c));
-        cr_assert(c == HL_CAUSE_UNKNOWN || strchr(hl_cause_incidents((enum hl_cause)c), '#'), "%s",
-                  hl_cause_name((enum hl_cause)c));
-    }
-}

@@ -12,7 +12,7 @@
 #include <assert.h>
 #include "../engine.h"
 #include "geometry.h"
-#include "kernels/sim/steps.h"
+#include "../../../kernels/sim/steps.h"
 
 enum {
     HL_SIM_KERNELS_MAX = 3, /* in flight on a lane: PDL overlaps a two-shot, its norm and the next call */

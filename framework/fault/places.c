@@ -104,12 +104,16 @@ static const char *refuse(const struct search *s, struct hl_place *place)
     case HL_FAULT_SECOND_STREAM:
         if (last && share_issue(last, place) && place->op > last->op && place->op <= last->partner)
             return "it is the neighbour of a call that was hit";
+        if (s->fault->kind == HL_FAULT_SECOND_STREAM && call->stream)
+            return "it is on a second stream already";
         place->partner = find_partner(s, place);
         if (place->partner)
             return NULL;
         return s->fault->kind == HL_FAULT_SWAP_ORDER ? "no call on another workspace follows it directly"
                                                      : "no call on the same workspace follows it directly";
-    case HL_FAULT_LATE_MEMSET: place->partner = find_init(s, call); return NULL;
+    case HL_FAULT_LATE_MEMSET:
+        place->partner = find_init(s, call);
+        return s->ops[place->partner].fault ? "its workspace is filled late already" : NULL;
     case HL_FAULT_HOST_DELAY:
         return last && last->launch == place->launch ? "the host already sleeps before this launch" : NULL;
     default: return NULL;

@@ -3,6 +3,7 @@
  * One fault at a time: find its places, then write the rank's ops anew. A place in a graph gets a variant of
  * the graph, captured right after the original. */
 #include "weave.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../program/ops.h"
@@ -40,7 +41,7 @@ struct weaver {
     uint16_t *launched;             /* [op]: graph that a launch takes now */
     const struct hl_place **struck; /* [op]: place of an op of the host's own list, or NULL */
     uint16_t events;                /* first of two of this fault's own */
-    uint16_t block;                 /* of this fault's own */
+    uint16_t block;                 /* of this fault's own, or HL_NONE */
 };
 
 /*
@@ -50,6 +51,7 @@ struct weaver {
 /* An op that shows where the fault struck: a filler of no rows that only carries the mark. */
 static void push_mark(struct weaver *w, const struct hl_op *at)
 {
+    assert(at->block != HL_NONE);
     struct hl_op op = hl_op_make(HL_OP_FILLER);
     op.stream = at->stream;
     op.block = at->block;
@@ -91,17 +93,14 @@ static void push_larger_input(struct weaver *w, struct hl_op *call)
 
 static void push_other_size(struct weaver *w, struct hl_op call)
 {
-    struct hl_program *p = w->program;
+    const struct hl_program *p = w->program;
     const uint32_t tokens = w->fault->tokens;
     if (tokens > call.tokens)
         push_larger_input(w, &call);
     call.tokens = tokens;
     call.protocol = hl_resolved_protocol(&p->config, tokens);
     call.workspace = hl_resolved_workspace(&p->config, call.site, tokens);
-    if (p->tokens_max < tokens)
-        p->tokens_max = tokens;
-    if (p->n_workspaces <= call.workspace)
-        p->n_workspaces = (uint8_t)(call.workspace + 1);
+    assert(tokens <= p->tokens_max && call.workspace < p->n_workspaces);
     push_marked(w, call);
 }
 
@@ -276,11 +275,20 @@ static void push_host_op(struct weaver *w, uint32_t i, const struct hl_place *pl
         push_variants_of(w, op.graph, &op);
 }
 
+static void push_alloc(struct weaver *w)
+{
+    struct hl_op op = hl_op_make(HL_OP_ALLOC);
+    op.block = w->block;
+    hl_op_push(&w->list, op);
+}
+
 static void rewrite(struct weaver *w)
 {
     struct hl_rank_program *rank = &w->program->rank[w->fault->rank];
     const bool moves_init = w->fault->kind == HL_FAULT_LATE_MEMSET;
     uint32_t loop_to = UINT32_MAX;
+    if (w->block != HL_NONE)
+        push_alloc(w);
     for (uint32_t i = 0; i < rank->n_ops; i++) {
         if (i == rank->loop_to)
             loop_to = w->list.n;
@@ -377,7 +385,8 @@ static enum hl_status weave_one(struct hl_program *program, int index, struct hl
     struct hl_fault_fate *fate = &program->fates[index];
     struct weaver w = { .program = program,
                         .fault = &program->config.faults[index],
-                        .mark = (uint16_t)(index + 1) };
+                        .mark = (uint16_t)(index + 1),
+                        .block = HL_NONE };
     w.ops = program->rank[w.fault->rank].ops;
     enum hl_status status = hl_places_find(program, w.fault, &w.places, error);
     if (status)

@@ -5,9 +5,10 @@
  * metadata. Fact: in the capture pass split ops run while the pieces around them are only recorded
  * (sglang@046ed665, cuda_piecewise_backend.py). Our reading of what follows, upstream did not spell it out:
  *  - a split attention writes the rows of the real tokens, so the padded rows of its output hold what the
- * pool's last user left there: pieces and sizes share one pool, so the capture pass's own rows do not last;
- *  - a projection recorded in a graph runs over all rows and is linear, so the model lets residue through it,
- * as it is, to the call after attention;
+ *    pool's last user left there: later captures reuse the memory of the shared pool, so the capture pass's
+ *    own rows do not last. Rows that an earlier replay of the size has written are stale, but data;
+ *  - a projection recorded in a graph runs over all rows and is linear, so the model lets residue through
+ *    it, as it is, to the call after attention;
  *  - the norm of that call does not let it through: residue + residual stream is an ordinary row after it. So
  *    the MLP computes all rows of its call's input;
  *  - a split-op allreduce of the capture pass reduces an input whose producer has not run: no row is written;

@@ -221,16 +221,26 @@ static enum hl_status check_size(const struct hl_config *c, struct hl_error *err
         (unsigned long long)labels, NUMBERS_MAX);
 }
 
+/* Workspaces are made for the largest call, also for one that a fault will make. */
+static uint32_t largest_call(const struct hl_config *c)
+{
+    uint32_t tokens = c->schedule.sizes[0];
+    for (int i = 0; i < c->n_faults; i++)
+        if (c->faults[i].kind == HL_FAULT_OTHER_SIZE && c->faults[i].tokens > tokens)
+            tokens = c->faults[i].tokens;
+    return tokens;
+}
+
 static void describe_program(struct hl_program *p)
 {
     const struct hl_config *c = &p->config;
-    const bool gated = hl_is_fused(c, 1) && !hl_is_fused(c, c->schedule.sizes[0]);
     p->ranks = c->world.ranks;
     p->n_streams = 1;
-    p->n_workspaces = (uint8_t)(c->subject.workspaces + gated);
     p->n_sites = (uint16_t)(c->schedule.layers * c->schedule.calls_per_layer);
     p->n_graphs = (uint16_t)(c->schedule.n_sizes * hl_resolved_pieces(c));
-    p->tokens_max = c->schedule.sizes[0];
+    p->tokens_max = largest_call(c);
+    const bool gated = hl_is_fused(c, 1) && !hl_is_fused(c, p->tokens_max);
+    p->n_workspaces = (uint8_t)(c->subject.workspaces + gated);
 }
 
 enum hl_status hl_program_create(const struct hl_config *config, uint64_t seed,

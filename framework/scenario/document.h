@@ -11,6 +11,7 @@ struct hl_setting {
     struct hl_path path;
     const char *name; /* the path, as written */
     const struct hl_node *value;
+    const char *text; /* of the value, canonical */
 };
 
 /* One value of an axis: what it sets. */

@@ -231,14 +231,18 @@ static const char *last_part(const char *path)
 static void find_nearest(const char *path, const char *prefix, const struct hl_field_table *table,
                          char *ret_nearest, size_t size)
 {
+    const char *best = NULL;
     struct hl_nearest nearest = hl_nearest_init(path);
-    for (int i = 0; i < table->count; i++)
-        if (is_value(&table->rows[i]))
-            hl_nearest_offer(&nearest, table->rows[i].path);
-    for (int i = 0; i < table->count && !nearest.best; i++)
-        if (is_value(&table->rows[i]) && strcmp(last_part(table->rows[i].path), last_part(path)) == 0)
-            nearest.best = table->rows[i].path;
-    snprintf(ret_nearest, size, "%s%s", nearest.best ? prefix : "", nearest.best ? nearest.best : "");
+    for (int i = 0; i < table->count; i++) {
+        const char *known = table->rows[i].path;
+        if (!is_value(&table->rows[i]))
+            continue;
+        hl_nearest_offer(&nearest, known);
+        if (strcmp(last_part(known), last_part(path)) == 0)
+            best = known;
+    }
+    best = best ? best : nearest.best;
+    snprintf(ret_nearest, size, "%s%s", best ? prefix : "", best ? best : "");
 }
 
 bool hl_path_find(const char *path, struct hl_path *ret_path, char *ret_nearest, size_t size)

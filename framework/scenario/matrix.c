@@ -18,19 +18,6 @@ static const char *value_text(struct hl_document *d, const struct hl_path *path,
     return copy;
 }
 
-/* The text of the value that a path has when a choice of an axis is made (NULL: none is). */
-static void text_under(const struct hl_document *d, const struct hl_path *path, const char *name,
-                       const struct hl_choice *choice, char text[HL_VALUE_TEXT_MAX])
-{
-    struct hl_config config = d->config;
-    struct hl_diagnostics unused = { 0 };
-    char *base = (char *)&config + path->base;
-    for (int i = 0; choice && i < choice->n_settings; i++)
-        if (strcmp(choice->settings[i].name, name) == 0)
-            hl_value_read(path->field, choice->settings[i].value, base, &unused);
-    hl_value_format(path->field, base, text);
-}
-
 /*
  * Axes
  */
@@ -60,17 +47,16 @@ static int axis_named(const struct hl_document *d, const char *name)
     return -1;
 }
 
-static bool add_choice(struct hl_document *d, struct hl_axis *axis, struct hl_choice choice,
+static void add_choice(struct hl_document *d, struct hl_axis *axis, struct hl_choice choice,
                        const struct hl_node *node)
 {
     for (int i = 0; i < axis->n_choices; i++)
         if (strcmp(axis->choices[i].text, choice.text) == 0) {
             hl_diagnose(&d->diagnostics, node->offset, (struct hl_hint){ 0 }, "%s has the value %.60s twice",
                         axis->name, choice.text);
-            return false;
+            return;
         }
     axis->choices[axis->n_choices++] = choice;
-    return true;
 }
 
 /* subject.backend: [mnnvl, trtllm] */
@@ -82,12 +68,12 @@ static void read_path_axis(struct hl_document *d, struct hl_axis *axis, const st
     if (!hl_document_is(d, entry->value, HL_NODE_LIST, axis->name, "a list of the values that it takes"))
         return;
     for (const struct hl_entry *item = entry->value->first; item; item = item->next) {
-        struct hl_choice choice = { value_text(d, &path, item->value),
-                                    hl_document_alloc(d, 1, sizeof(struct hl_setting)), 1 };
-        if (!choice.text || !choice.settings)
+        struct hl_setting *setting = hl_document_alloc(d, 1, sizeof *setting);
+        const char *text = value_text(d, &path, item->value);
+        if (!setting || !text)
             continue;
-        choice.settings[0] = (struct hl_setting){ path, axis->name, item->value };
-        add_choice(d, axis, choice, item->value);
+        *setting = (struct hl_setting){ path, axis->name, item->value, text };
+        add_choice(d, axis, (struct hl_choice){ text, setting, 1 }, item->value);
     }
 }
 
@@ -99,9 +85,10 @@ static bool read_settings(struct hl_document *d, struct hl_choice *choice, const
     for (const struct hl_entry *entry = map->first; entry; entry = entry->next) {
         struct hl_setting *setting = &choice->settings[choice->n_settings];
         *setting = (struct hl_setting){ .name = entry->key->text, .value = entry->value };
-        if (hl_document_find_path(d, entry->key, &setting->path) &&
-            value_text(d, &setting->path, entry->value))
-            choice->n_settings++;
+        if (!hl_document_find_path(d, entry->key, &setting->path))
+            continue;
+        setting->text = value_text(d, &setting->path, entry->value);
+        choice->n_settings += setting->text != NULL;
     }
     return true;
 }
@@ -158,6 +145,11 @@ static void read_axis(struct hl_document *d, const struct hl_entry *entry)
         return;
     }
     int before = d->diagnostics.count;
+    if (entry->value->count > HL_CHOICES_MAX) {
+        hl_diagnose(&d->diagnostics, entry->key->offset, (struct hl_hint){ 0 },
+                    "%s has %d values; an axis has at most %d", name, entry->value->count, HL_CHOICES_MAX);
+        return;
+    }
     /* A path would be a list; a mapping whose name is no path, and could not have been meant as one, is
      * named. */
     if (entry->value->kind == HL_NODE_MAP && is_name(name) && !hl_field_find(&hl_scenario_fields, name))
@@ -229,9 +221,18 @@ static bool accept_choice(struct hl_document *d, void *context, const struct hl_
 struct value_context {
     struct hl_path path;
     const char *name;
-    const struct hl_axis *axis; /* that sets the path, or NULL: the path has one value throughout */
-    bool *accepts;              /* by choice of the axis; [0] without one */
+    const struct hl_axis *axis;        /* that sets the path, or NULL: the path has one value throughout */
+    char otherwise[HL_VALUE_TEXT_MAX]; /* the value where no choice sets it */
+    bool *accepts;                     /* by choice of the axis; [0] without one */
 };
+
+static const char *text_under(const struct value_context *c, const struct hl_choice *choice)
+{
+    for (int i = 0; i < choice->n_settings; i++)
+        if (strcmp(choice->settings[i].name, c->name) == 0)
+            return choice->settings[i].text;
+    return c->otherwise;
+}
 
 /* schedule.mode: eager */
 static bool accept_value(struct hl_document *d, void *context, const struct hl_node *node)
@@ -240,11 +241,10 @@ static bool accept_value(struct hl_document *d, void *context, const struct hl_n
     const char *wanted = value_text(d, &c->path, node);
     if (!wanted)
         return false;
-    for (int i = 0; i < (c->axis ? c->axis->n_choices : 1); i++) {
-        char text[HL_VALUE_TEXT_MAX];
-        text_under(d, &c->path, c->name, c->axis ? &c->axis->choices[i] : NULL, text);
-        c->accepts[i] = c->accepts[i] || strcmp(text, wanted) == 0;
-    }
+    if (!c->axis)
+        c->accepts[0] = c->accepts[0] || strcmp(c->otherwise, wanted) == 0;
+    for (int i = 0; c->axis && i < c->axis->n_choices; i++)
+        c->accepts[i] = c->accepts[i] || strcmp(text_under(c, &c->axis->choices[i]), wanted) == 0;
     return true;
 }
 
@@ -258,6 +258,7 @@ static bool read_condition(struct hl_document *d, struct hl_rule *rule, const st
         if (!hl_document_find_path(d, entry->key, &value.path))
             return false;
         axis = axis_that_sets(d, name);
+        hl_value_format(value.path.field, (const char *)&d->config + value.path.base, value.otherwise);
     }
     value.axis = axis < 0 ? NULL : &d->axes[axis];
     value.accepts = hl_document_alloc(d, value.axis ? (size_t)value.axis->n_choices : 1, sizeof(bool));

@@ -12,11 +12,14 @@ struct anchor {
     struct anchor *next;
 };
 
+enum { ANCHORS_MAX = 1000 };
+
 struct reader {
     struct fy_parser *parser;
     struct hl_arena *arena;
     struct hl_diagnostics *diagnostics;
     struct anchor *anchors;
+    int n_anchors;
     size_t nodes;
     size_t base; /* bytes skipped before what the parser sees */
     int depth;
@@ -96,25 +99,25 @@ static char *token_text(struct reader *r, struct fy_token *token, size_t offset)
     return copy;
 }
 
-static bool add_anchor(struct reader *r, struct fy_token *token, struct hl_node *node)
+/* Makes the node known under its anchor, still open; true also when it has none. */
+static bool add_anchor(struct reader *r, struct fy_token *token, struct hl_node *node,
+                       struct anchor **ret_anchor)
 {
+    *ret_anchor = NULL;
     if (!token)
         return true;
+    if (++r->n_anchors > ANCHORS_MAX) {
+        hl_diagnose(r->diagnostics, node->offset, no_hint, "more than %d anchors", ANCHORS_MAX);
+        return false;
+    }
     struct anchor *anchor = hl_arena_alloc(r->arena, sizeof *anchor);
     if (!anchor) {
         hl_diagnose_memory(r->diagnostics);
         return false;
     }
     *anchor = (struct anchor){ token_text(r, token, node->offset), node, true, r->anchors };
-    r->anchors = anchor;
+    r->anchors = *ret_anchor = anchor;
     return anchor->name != NULL;
-}
-
-static void close_anchor(struct reader *r, const struct hl_node *node)
-{
-    for (struct anchor *anchor = r->anchors; anchor; anchor = anchor->next)
-        if (anchor->node == node)
-            anchor->open = false;
 }
 
 static struct hl_node *read_alias(struct reader *r, struct fy_event *event)
@@ -267,47 +270,54 @@ static bool read_list(struct reader *r, struct hl_node *list)
 static bool refuse_tag(struct reader *r, struct fy_event *event)
 {
     if (!fy_event_get_tag_token(event))
-        return true;
+        return false;
     hl_diagnose(r->diagnostics, offset_of(r, event), no_hint,
                 "tags such as !!str are not used in scenario files");
-    return false;
+    return true;
+}
+
+/* A node without what is below it; NULL after a mistake. */
+static struct hl_node *start_node(struct reader *r, struct fy_event *event, struct anchor **ret_anchor)
+{
+    enum hl_node_kind kind = event->type == FYET_SCALAR           ? HL_NODE_SCALAR
+                             : event->type == FYET_SEQUENCE_START ? HL_NODE_LIST
+                                                                  : HL_NODE_MAP;
+    size_t offset = offset_of(r, event);
+    if (r->depth >= HL_YAML_DEPTH_MAX) {
+        hl_diagnose(r->diagnostics, offset, no_hint, "nested more than %d levels deep", HL_YAML_DEPTH_MAX);
+        return NULL;
+    }
+    struct hl_node *node = refuse_tag(r, event) ? NULL : new_node(r, kind, offset);
+    if (node && kind == HL_NODE_SCALAR) {
+        struct fy_token *token = fy_event_get_token(event);
+        node->plain = !token || fy_token_scalar_style(token) == FYSS_PLAIN;
+        node->text = token_text(r, token, offset);
+        if (!node->text)
+            return NULL;
+    }
+    return node && add_anchor(r, fy_event_get_anchor_token(event), node, ret_anchor) ? node : NULL;
 }
 
 /* Reads the node that starts with `event`, which it frees; NULL after a mistake. */
 static struct hl_node *read_node(struct reader *r, struct fy_event *event)
 {
-    struct hl_node *node = NULL;
-    enum fy_event_type type = event->type;
-    bool ok = false;
-    if (type == FYET_ALIAS) {
-        node = read_alias(r, event);
-        fy_parser_event_free(r->parser, event);
+    const enum fy_event_type type = event->type;
+    assert(type == FYET_ALIAS || type == FYET_SCALAR || type == FYET_SEQUENCE_START ||
+           type == FYET_MAPPING_START);
+    struct anchor *anchor = NULL;
+    struct hl_node *node = type == FYET_ALIAS ? read_alias(r, event) : start_node(r, event, &anchor);
+    fy_parser_event_free(r->parser, event);
+    if (!node || type == FYET_ALIAS || node->kind == HL_NODE_SCALAR) {
+        if (anchor)
+            anchor->open = false;
         return node;
     }
-    assert(type == FYET_SCALAR || type == FYET_SEQUENCE_START || type == FYET_MAPPING_START);
-    enum hl_node_kind kind = type == FYET_SCALAR           ? HL_NODE_SCALAR
-                             : type == FYET_SEQUENCE_START ? HL_NODE_LIST
-                                                           : HL_NODE_MAP;
-    if (refuse_tag(r, event))
-        node = new_node(r, kind, offset_of(r, event));
-    if (node && kind == HL_NODE_SCALAR) {
-        struct fy_token *token = fy_event_get_token(event);
-        node->plain = !token || fy_token_scalar_style(token) == FYSS_PLAIN;
-        node->text = token_text(r, token, node->offset);
-    }
-    ok = node && (kind != HL_NODE_SCALAR || node->text) &&
-         add_anchor(r, fy_event_get_anchor_token(event), node);
-    fy_parser_event_free(r->parser, event);
     r->depth++;
-    if (ok && kind == HL_NODE_LIST)
-        ok = read_list(r, node);
-    else if (ok && kind == HL_NODE_MAP)
-        ok = read_map(r, node);
+    bool ok = node->kind == HL_NODE_LIST ? read_list(r, node) : read_map(r, node);
     r->depth--;
-    if (!ok)
-        return NULL;
-    close_anchor(r, node);
-    return node;
+    if (anchor)
+        anchor->open = false;
+    return ok ? node : NULL;
 }
 
 /* Reads events up to the root node's first one, then the node, then checks that nothing follows. */
@@ -330,7 +340,7 @@ static const struct hl_node *read_document(struct reader *r)
             if (type != FYET_STREAM_END)
                 continue;
             if (!root)
-                hl_diagnose(r->diagnostics, 0, no_hint, "the file is empty");
+                hl_diagnose(r->diagnostics, 0, no_hint, "there is no scenario in this file");
             return root;
         }
         root = read_node(r, event);

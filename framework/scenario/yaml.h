@@ -10,8 +10,8 @@
 #include "diagnostics.h"
 
 enum {
-    HL_YAML_BYTES_MAX = 4 * 1024 * 1024,
-    HL_YAML_NODES_MAX = 100000, /* with every alias and merge key counted as what it stands for */
+    HL_YAML_BYTES_MAX = 512 * 1024, /* libfyaml takes up to 350 bytes and 1 us for each of "[[[[..." */
+    HL_YAML_NODES_MAX = 20000,      /* with every alias and merge key counted as what it stands for */
     HL_YAML_DEPTH_MAX = 32,
     HL_YAML_KEYS_MAX = 1000, /* of one mapping */
 };

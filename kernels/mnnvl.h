@@ -32,10 +32,10 @@ HL_STEP_INLINE void hl_mnnvl_read_flags(struct hl_step *t, const struct hl_cx *c
 
 /* Clears one stage of the dirty buffer, all agents of the grid striding over it (M:266-282). A stage that
  * is not dirty has no words to clear. */
-#define HL_CLEAR_STAGE(t, cx) \
-    for ((t)->item = hl_lane(cx) * hl_fragment_words(cx); (t)->item < (t)->clear_words[(t)->stage]; \
+#define HL_CLEAR_STAGE(t, cx, stage) \
+    for ((t)->item = hl_lane(cx) * hl_fragment_words(cx); (t)->item < (t)->clear_words[stage]; \
          (t)->item += hl_lanes(cx) * hl_fragment_words(cx)) { \
-        hl_store_sentinel(cx, hl_stage_at(&(cx)->layout, (t)->dirty, (t)->stage, (t)->dirty_stages) + (t)->item, \
+        hl_store_sentinel(cx, hl_stage_at(&(cx)->layout, (t)->dirty, stage, (t)->dirty_stages) + (t)->item, \
                           hl_fragment_words(cx)); \
         HL_POINT(t); \
     }
@@ -64,7 +64,7 @@ HL_STEP(mnnvl_oneshot)
     hl_prefetch_residual(cx, hl_cta(cx));
     hl_mnnvl_read_flags(t, cx);
     HL_POINT(t);
-    for (t->token = (uint16_t)hl_cta(cx); t->token < hl_tokens(cx); t->token += (uint16_t)hl_ctas(cx)) {
+    HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
         HL_UNROLL
         for (t->peer = 0; t->peer < hl_ranks(cx); t->peer++) {
             if (!hl_store_is_dropped(t, cx))
@@ -75,10 +75,9 @@ HL_STEP(mnnvl_oneshot)
     }
     hl_arrive(cx, HL_MNNVL_ARRIVED);
     HL_POINT(t);
-    HL_UNROLL
-    for (t->stage = 0; t->stage < 2; t->stage++)
-        HL_CLEAR_STAGE(t, cx)
-    for (t->token = (uint16_t)hl_cta(cx); t->token < hl_tokens(cx); t->token += (uint16_t)hl_ctas(cx)) {
+    HL_CLEAR_STAGE(t, cx, 0)
+    HL_CLEAR_STAGE(t, cx, 1)
+    HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
         HL_AWAIT(t, hl_rows_arrived(cx, &g, hl_mnnvl_oneshot_slot(&cx->layout, t->buffer, t->token, 0),
                                     cx->layout.row_words, HL_OWN_SOURCE(cx)));
         hl_finish_row(cx, t->token,
@@ -102,15 +101,14 @@ HL_STEP(mnnvl_twoshot)
     hl_prefetch_input(cx, hl_cta(cx));
     hl_mnnvl_read_flags(t, cx);
     HL_POINT(t);
-    for (t->token = (uint16_t)hl_cta(cx); t->token < hl_tokens(cx); t->token += (uint16_t)hl_ctas(cx)) {
+    HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
         hl_store(cx, t->token % hl_ranks(cx),
                  hl_mnnvl_scatter_slot(&cx->layout, t->buffer, t->token, (uint32_t)hl_rank(cx)), hl_input(cx, t->token));
         HL_POINT(t);
     }
     hl_trigger(cx);
-    t->stage = 0;
-    HL_CLEAR_STAGE(t, cx)
-    for (t->token = (uint16_t)hl_cta(cx); t->token < hl_tokens(cx); t->token += (uint16_t)hl_ctas(cx)) {
+    HL_CLEAR_STAGE(t, cx, 0)
+    HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
         if (t->token % hl_ranks(cx) != (uint32_t)hl_rank(cx))
             continue;
         HL_AWAIT(t, hl_rows_arrived(cx, &g, hl_mnnvl_scatter_slot(&cx->layout, t->buffer, t->token, 0),
@@ -124,8 +122,7 @@ HL_STEP(mnnvl_twoshot)
             HL_POINT(t);
         }
     }
-    t->stage = 1;
-    HL_CLEAR_STAGE(t, cx)
+    HL_CLEAR_STAGE(t, cx, 1)
     HL_END(t);
 }
 
@@ -139,7 +136,7 @@ HL_STEP(mnnvl_norm)
     HL_POINT(t);
     hl_arrive(cx, HL_MNNVL_ARRIVED);
     HL_POINT(t);
-    for (t->token = (uint16_t)hl_cta(cx); t->token < hl_tokens(cx); t->token += (uint16_t)hl_ctas(cx)) {
+    HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
         hl_prefetch_residual(cx, t->token);
         HL_AWAIT(t, hl_row_arrived(cx, &g, hl_mnnvl_broadcast_slot(&cx->layout, t->buffer, t->token)));
         hl_finish_row(cx, t->token,

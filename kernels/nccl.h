@@ -15,7 +15,7 @@ HL_STEP(nccl_allreduce)
     t->buffer = (uint8_t)(t->item % 2);
     hl_arrive(cx, HL_NCCL_ARRIVED);
     HL_POINT(t);
-    for (t->token = (uint16_t)hl_cta(cx); t->token < hl_tokens(cx); t->token += (uint16_t)hl_ctas(cx)) {
+    HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
         HL_UNROLL
         for (t->peer = 0; t->peer < hl_ranks(cx); t->peer++) {
             hl_store_with_epoch(cx, t->peer, hl_nccl_slot(&cx->layout, t->buffer, t->token, (uint32_t)hl_rank(cx)),
@@ -23,7 +23,7 @@ HL_STEP(nccl_allreduce)
             HL_POINT(t);
         }
     }
-    for (t->token = (uint16_t)hl_cta(cx); t->token < hl_tokens(cx); t->token += (uint16_t)hl_ctas(cx)) {
+    HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
         HL_AWAIT(t, hl_rows_at_epoch(cx, &g, hl_nccl_slot(&cx->layout, t->buffer, t->token, 0), t->item));
         hl_store_sum(cx, t->token,
                      hl_sum_rows_at_epoch(cx, &g, hl_nccl_slot(&cx->layout, t->buffer, t->token, 0)));
@@ -42,7 +42,7 @@ HL_STEP(norm_after_allreduce)
 {
     HL_BEGIN(t);
     HL_AWAIT(t, hl_previous_kernel_done(cx));
-    for (t->token = (uint16_t)hl_cta(cx); t->token < hl_tokens(cx); t->token += (uint16_t)hl_ctas(cx))
+    HL_EACH_TOKEN(t, cx, hl_tokens(cx))
         hl_finish_row(cx, t->token, hl_load_sum(cx, t->token));
     HL_END(t);
 }
@@ -52,7 +52,7 @@ HL_STEP(norm_only)
 {
     HL_BEGIN(t);
     HL_AWAIT(t, hl_previous_kernel_done(cx));
-    for (t->token = (uint16_t)hl_cta(cx); t->token < hl_tokens(cx); t->token += (uint16_t)hl_ctas(cx))
+    HL_EACH_TOKEN(t, cx, hl_tokens(cx))
         hl_finish_row(cx, t->token, hl_load_input(cx, t->token));
     HL_END(t);
 }

@@ -36,6 +36,10 @@ struct hl_step {
     uint32_t clear_words[2];
 };
 
+/* The tokens below `count` that fall to the agent's CTA: one in every so many as there are CTAs. */
+#define HL_EACH_TOKEN(t, cx, count) \
+    for ((t)->token = (uint16_t)hl_cta(cx); (t)->token < (count); (t)->token = hl_next_token(t, cx))
+
 #ifdef __CUDACC__
 #include "step_cuda.cuh"
 #else

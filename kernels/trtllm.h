@@ -29,7 +29,7 @@ HL_STEP(trtllm_oneshot)
     HL_POINT(t);
     hl_arrive(cx, HL_TRTLLM_ARRIVED);
     HL_POINT(t);
-    for (t->token = (uint16_t)hl_cta(cx); t->token < hl_tokens(cx); t->token += (uint16_t)hl_ctas(cx)) {
+    HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
         HL_UNROLL
         for (t->peer = 0; t->peer < hl_ranks(cx); t->peer++) {
             if (!hl_store_is_dropped(t, cx))
@@ -44,7 +44,7 @@ HL_STEP(trtllm_oneshot)
         hl_store_sentinel(cx, hl_stage_at(&cx->layout, t->dirty, 0, 1) + t->item, hl_fragment_words(cx));
         HL_POINT(t);
     }
-    for (t->token = (uint16_t)hl_cta(cx); t->token < hl_tokens(cx); t->token += (uint16_t)hl_ctas(cx)) {
+    HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
         HL_AWAIT(t, hl_rows_arrived(cx, &g, hl_trtllm_oneshot_slot(&cx->layout, t->buffer, t->token, 0, hl_tokens(cx)),
                                     hl_tokens(cx) * cx->layout.row_words, -1));
         hl_finish_row(cx, t->token,
@@ -98,13 +98,13 @@ HL_STEP(trtllm_twoshot)
     hl_arrive(cx, HL_TRTLLM_ARRIVED);
     HL_POINT(t);
     for (t->stage = 0; t->stage < hl_ranks(cx); t->stage++)
-        for (t->token = (uint16_t)hl_cta(cx); t->token < HL_PART_SIZE(cx, t->stage); t->token += (uint16_t)hl_ctas(cx)) {
+        HL_EACH_TOKEN(t, cx, HL_PART_SIZE(cx, t->stage)) {
             hl_store(cx, hl_rank(cx), hl_trtllm_comm_slot(&cx->layout, 0, HL_PART_START(cx, t->stage) + t->token),
                      hl_raw_input(cx, HL_PART_START(cx, t->stage) + t->token));
             HL_POINT(t);
         }
     HL_TRTLLM_BARRIER(t, cx);
-    for (t->token = (uint16_t)hl_cta(cx); t->token < HL_PART_SIZE(cx, hl_rank(cx)); t->token += (uint16_t)hl_ctas(cx)) {
+    HL_EACH_TOKEN(t, cx, HL_PART_SIZE(cx, hl_rank(cx))) {
         hl_keep_reduced(cx, &g,
                         hl_sum_peers(cx, hl_trtllm_comm_slot(&cx->layout, 0, HL_PART_START(cx, hl_rank(cx)) + t->token)));
         HL_POINT(t);
@@ -117,7 +117,7 @@ HL_STEP(trtllm_twoshot)
     }
     HL_TRTLLM_BARRIER(t, cx);
     for (t->stage = 0; t->stage < hl_ranks(cx); t->stage++)
-        for (t->token = (uint16_t)hl_cta(cx); t->token < HL_PART_SIZE(cx, t->stage); t->token += (uint16_t)hl_ctas(cx))
+        HL_EACH_TOKEN(t, cx, HL_PART_SIZE(cx, t->stage))
             hl_finish_row(cx, HL_PART_START(cx, t->stage) + t->token,
                           hl_load_row(cx, hl_trtllm_comm_slot(&cx->layout, 1, HL_PART_START(cx, t->stage) + t->token)));
     if (hl_leader(cx)) {

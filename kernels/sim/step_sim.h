@@ -22,6 +22,20 @@ struct hl_store {
     bool clears; /* stored sentinels */
 };
 
+/* What a step touched of the workspaces, for a search to see which steps depend on each other: `count` words
+ * from `at`, `stride` words apart. Additions commute with each other. */
+enum hl_touch_kind { HL_TOUCH_LOAD, HL_TOUCH_STORE, HL_TOUCH_ADD };
+struct hl_touch {
+    uint8_t kind, rank;
+    uint16_t stride;
+    uint32_t at, count;
+};
+enum { HL_TOUCHES_MAX = 128 };
+struct hl_footprint {
+    uint32_t n;
+    struct hl_touch touch[HL_TOUCHES_MAX];
+};
+
 /* Constants of a launch, the agent's place in it, and the notes of the step. */
 struct hl_cx {
     struct hl_layout layout;
@@ -39,6 +53,8 @@ struct hl_cx {
     bool triggered;            /* PDL: out, the CTA let the next kernel start */
     uint32_t watch;            /* out: first word that kept an await from passing */
     struct hl_store store;     /* out */
+    /* Out, for a search; NULL in a run. While it is kept, each await is a step of its own. */
+    struct hl_footprint *footprint;
 };
 
 #define HL_STEP_INLINE static inline
@@ -61,6 +77,8 @@ struct hl_cx {
 #define HL_AWAIT_AT(t, cond, n) \
     do { \
         (t)->pc = (n); \
+        if (cx->footprint) \
+            return HL_STEP_RAN; \
         __attribute__((fallthrough)); \
     case (n): \
         if (!(cond)) \
@@ -75,11 +93,22 @@ static inline enum hl_protocol hl_protocol(const struct hl_cx *cx) { return cx->
 static inline uint32_t hl_tokens(const struct hl_cx *cx) { return cx->tokens; }
 static inline uint32_t hl_cta(const struct hl_cx *cx) { return cx->cta; }
 static inline uint32_t hl_ctas(const struct hl_cx *cx) { return cx->ctas; }
+static inline uint16_t hl_next_token(const struct hl_step *t, const struct hl_cx *cx)
+{
+    return (uint16_t)(t->token + cx->ctas);
+}
 static inline uint32_t hl_lane(const struct hl_cx *cx) { return cx->cta; }
 static inline uint32_t hl_lanes(const struct hl_cx *cx) { return cx->ctas; }
 static inline uint32_t hl_fragment_words(const struct hl_cx *cx) { return cx->layout.row_words; }
 static inline bool hl_leader(const struct hl_cx *cx) { return cx->cta == 0; }
 
+static inline void hl_touch(const struct hl_cx *cx, enum hl_touch_kind kind, int rank, uint32_t at,
+                            uint32_t count, uint32_t stride)
+{
+    struct hl_footprint *f = cx->footprint;
+    if (f && f->n < HL_TOUCHES_MAX)
+        f->touch[f->n++] = (struct hl_touch){ (uint8_t)kind, (uint8_t)rank, (uint16_t)stride, at, count };
+}
 static inline void hl_note_store(struct hl_cx *cx, int rank, uint32_t at, uint32_t count, bool clears)
 {
     cx->store = (struct hl_store){ .rank = rank, .at = at, .count = count, .clears = clears };
@@ -97,11 +126,13 @@ static inline void hl_trigger(struct hl_cx *cx) { cx->triggered = true; }
 /* Flags of the own rank. */
 static inline uint32_t hl_flag(const struct hl_cx *cx, uint32_t word)
 {
+    hl_touch(cx, HL_TOUCH_LOAD, cx->rank, word, 1, 1);
     return cx->workspace[cx->rank][word];
 }
 static inline void hl_set_flag(struct hl_cx *cx, uint32_t word, uint32_t value)
 {
     cx->workspace[cx->rank][word] = value;
+    hl_touch(cx, HL_TOUCH_STORE, cx->rank, word, 1, 1);
     hl_note_store(cx, cx->rank, 0, HL_FLAG_WORDS, false);
 }
 static inline bool hl_flag_at_least(struct hl_cx *cx, uint32_t word, uint32_t value)
@@ -117,7 +148,9 @@ static inline bool hl_flag_equals(struct hl_cx *cx, uint32_t word, uint32_t valu
 /* One arrival of a CTA: `red.release.gpu.add` by its first thread, after all its stores (M:340-352). */
 static inline void hl_arrive(struct hl_cx *cx, uint32_t word)
 {
-    hl_set_flag(cx, word, hl_flag(cx, word) + 1);
+    cx->workspace[cx->rank][word]++;
+    hl_touch(cx, HL_TOUCH_ADD, cx->rank, word, 1, 1);
+    hl_note_store(cx, cx->rank, 0, HL_FLAG_WORDS, false);
 }
 
 /* A row on its way to a peer. */
@@ -138,6 +171,7 @@ static inline void hl_store(struct hl_cx *cx, int rank, uint32_t at, struct hl_f
 {
     uint32_t *to = cx->workspace[rank] + at;
     const uint32_t n = cx->layout.row_words;
+    hl_touch(cx, HL_TOUCH_STORE, rank, at, n, 1);
     if (f.sanitise)
         for (uint32_t i = 0; i < n; i++)
             to[i] = hl_sanitise(f.words[i], cx->layout.dtype);
@@ -151,6 +185,7 @@ static inline void hl_store_sentinel(struct hl_cx *cx, uint32_t at, uint32_t wor
 {
     uint32_t *to = cx->workspace[cx->rank] + at;
     const uint32_t sentinel = hl_sentinel_word(&cx->layout);
+    hl_touch(cx, HL_TOUCH_STORE, cx->rank, at, words, 1);
     for (uint32_t i = 0; i < words; i++)
         to[i] = sentinel;
     hl_note_store(cx, cx->rank, at, words, true);
@@ -178,6 +213,7 @@ static inline bool hl_row_arrived(struct hl_cx *cx, struct hl_gather *g, uint32_
 {
     (void)g;
     const uint32_t *row = cx->workspace[cx->rank] + at;
+    hl_touch(cx, HL_TOUCH_LOAD, cx->rank, at, cx->layout.row_words, 1);
     for (uint32_t i = 0; i < cx->layout.row_words; i++)
         if (hl_word_missing(&cx->layout, row[i], cx->compare)) {
             cx->watch = at + i;
@@ -230,6 +266,7 @@ static inline float *hl_sum_rows(struct hl_cx *cx, struct hl_gather *g, uint32_t
 static inline float *hl_load_row(struct hl_cx *cx, uint32_t at)
 {
     float *sums = hl_sums(cx);
+    hl_touch(cx, HL_TOUCH_LOAD, cx->rank, at, cx->layout.row_words, 1);
     hl_unpack_row(cx->workspace[cx->rank] + at, cx->layout.row_words, cx->layout.dtype, sums);
     return sums;
 }
@@ -245,20 +282,25 @@ static inline float *hl_sum_peers(struct hl_cx *cx, uint32_t at)
 {
     float *sums = hl_sums(cx);
     memset(sums, 0, cx->hidden * sizeof *sums);
-    for (int source = 0; source < cx->ranks; source++)
+    for (int source = 0; source < cx->ranks; source++) {
+        hl_touch(cx, HL_TOUCH_LOAD, source, at, cx->layout.row_words, 1);
         hl_add_row(cx, sums, cx->workspace[source] + at);
+    }
     return sums;
 }
 
 /* Stores the 3-valued flag of this CTA to a peer, in release order (T:1019-1024). */
 static inline void hl_release_flags(struct hl_cx *cx, int peer, uint32_t value)
 {
+    hl_touch(cx, HL_TOUCH_STORE, peer, hl_trtllm_barrier_flag(&cx->layout, cx->cta, (uint32_t)cx->rank),
+             hl_div_up(HL_TRTLLM_BARRIER_FLAGS - cx->cta, cx->ctas), cx->ctas * (uint32_t)cx->ranks);
     for (uint32_t flag = cx->cta; flag < HL_TRTLLM_BARRIER_FLAGS; flag += cx->ctas)
         cx->workspace[peer][hl_trtllm_barrier_flag(&cx->layout, flag, (uint32_t)cx->rank)] = value;
     hl_note_store(cx, peer, cx->layout.barrier_at, HL_TRTLLM_BARRIER_FLAGS * (uint32_t)cx->ranks, false);
 }
 static inline bool hl_no_peer_at(struct hl_cx *cx, uint32_t at, uint32_t value)
 {
+    hl_touch(cx, HL_TOUCH_LOAD, cx->rank, at, (uint32_t)cx->ranks, 1);
     for (uint32_t peer = 0; peer < (uint32_t)cx->ranks; peer++)
         if (cx->workspace[cx->rank][at + peer] == value) {
             cx->watch = at + peer;
@@ -272,6 +314,7 @@ static inline void hl_store_with_epoch(struct hl_cx *cx, int rank, uint32_t at, 
                                        uint32_t epoch)
 {
     uint32_t *to = cx->workspace[rank] + at;
+    hl_touch(cx, HL_TOUCH_STORE, rank, at, 2 * cx->layout.row_words, 1);
     for (uint32_t i = 0; i < cx->layout.row_words; i++) {
         to[2 * i] = f.words[i];
         to[2 * i + 1] = epoch;
@@ -282,6 +325,7 @@ static inline bool hl_rows_at_epoch(struct hl_cx *cx, struct hl_gather *g, uint3
 {
     const uint32_t n = 2 * cx->layout.row_words;
     (void)g;
+    hl_touch(cx, HL_TOUCH_LOAD, cx->rank, at, (uint32_t)cx->ranks * n, 1);
     for (uint32_t i = 1; i < (uint32_t)cx->ranks * n; i += 2)
         if (cx->workspace[cx->rank][at + i] != epoch) {
             cx->watch = at + i;

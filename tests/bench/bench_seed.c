@@ -30,12 +30,13 @@ static void run_seed(void *context)
     int status;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     int failed = posix_spawn(&pid, required_env("HANGLAB_PROGRAM"), &actions, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     hl_bench_require(failed == 0, "cannot start the command");
     hl_bench_require(waitpid(pid, &status, 0) == pid, "lost the command");
     hl_bench_require(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-                     "the seed scenario did not end as expected");
+                     "the seed scenario did not end as expected: see ./dev run");
 }
 
 int main(void)

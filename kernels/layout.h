@@ -17,10 +17,10 @@ struct hl_layout {
     enum hl_family family;
     enum hl_dtype dtype;
     int ranks;
-    uint32_t tokens_max;       /* most tokens that one call may have */
-    uint32_t row_words;        /* 32-bit words of one row (hidden elements) */
-    uint32_t barrier_at;       /* trtllm: barrier flags, [flag][peer] */
-    uint32_t comm_at;          /* trtllm two-shot: input rows, then reduced rows */
+    uint32_t tokens_max; /* most tokens that one call may have */
+    uint32_t row_words;  /* 32-bit words of one row (hidden elements) */
+    uint32_t barrier_at; /* trtllm: barrier flags, [flag][peer] */
+    uint32_t comm_at;    /* trtllm two-shot: input rows, then reduced rows */
     uint32_t buffers_at;
     uint32_t words_per_buffer; /* a multiple of 8: buffers are 32-byte aligned (flashinfer#4473) */
     uint32_t words;            /* of the whole workspace */
@@ -40,12 +40,14 @@ HL_INLINE enum hl_family hl_protocol_family(enum hl_protocol protocol)
 /* What the buffers are filled with: trtllm initialises per element, the others per word. */
 HL_INLINE uint32_t hl_sentinel_word(const struct hl_layout *l)
 {
-    return l->family == HL_FAMILY_TRTLLM && l->dtype != HL_FP32 ? HL_SENTINEL16 << 16 | HL_SENTINEL16 : HL_SENTINEL;
+    return l->family == HL_FAMILY_TRTLLM && l->dtype != HL_FP32 ? HL_SENTINEL16 << 16 | HL_SENTINEL16
+                                                                : HL_SENTINEL;
 }
 /* Does a wait of this family still wait while its slot holds `word`? */
 HL_INLINE int hl_word_missing(const struct hl_layout *l, uint32_t word, enum hl_compare compare)
 {
-    return l->family == HL_FAMILY_TRTLLM ? hl_has_negative_zero(word, l->dtype) : hl_is_sentinel(word, compare);
+    return l->family == HL_FAMILY_TRTLLM ? hl_has_negative_zero(word, l->dtype)
+                                         : hl_is_sentinel(word, compare);
 }
 
 HL_INLINE uint32_t hl_div_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
@@ -63,8 +65,8 @@ HL_INLINE uint32_t hl_buffer_words(enum hl_family family, int ranks, uint32_t to
     }
 }
 
-HL_INLINE struct hl_layout hl_layout_make(enum hl_family family, int ranks, uint32_t tokens_max, uint32_t hidden,
-                                          enum hl_dtype dtype)
+HL_INLINE struct hl_layout hl_layout_make(enum hl_family family, int ranks, uint32_t tokens_max,
+                                          uint32_t hidden, enum hl_dtype dtype)
 {
     struct hl_layout l;
     l.family = family;
@@ -80,7 +82,8 @@ HL_INLINE struct hl_layout hl_layout_make(enum hl_family family, int ranks, uint
     return l;
 }
 
-/* Stages that a protocol divides a buffer into; the same bytes are 1 stage for one-shot and 2 for two-shot. */
+/* Stages that a protocol divides a buffer into; the same bytes are 1 stage for one-shot and 2 for two-shot.
+ */
 HL_INLINE int hl_protocol_stages(enum hl_protocol protocol) { return protocol == HL_MNNVL_TWOSHOT ? 2 : 1; }
 
 /* `stages` is 1 or 2: a shift, because a GPU divides slowly. */
@@ -90,12 +93,15 @@ HL_INLINE uint32_t hl_stage_at(const struct hl_layout *l, uint32_t buffer, uint3
 }
 
 /* mnnvl one-shot: [token][rank][hidden] (M:946). */
-HL_INLINE uint32_t hl_mnnvl_oneshot_slot(const struct hl_layout *l, uint32_t buffer, uint32_t token, uint32_t source)
+HL_INLINE uint32_t hl_mnnvl_oneshot_slot(const struct hl_layout *l, uint32_t buffer, uint32_t token,
+                                         uint32_t source)
 {
     return hl_stage_at(l, buffer, 0, 1) + (token * (uint32_t)l->ranks + source) * l->row_words;
 }
-/* mnnvl two-shot: rank token % ranks reduces a token; SCATTER is [token / ranks][source][hidden] there (M:1298). */
-HL_INLINE uint32_t hl_mnnvl_scatter_slot(const struct hl_layout *l, uint32_t buffer, uint32_t token, uint32_t source)
+/* mnnvl two-shot: rank token % ranks reduces a token; SCATTER is [token / ranks][source][hidden] there
+ * (M:1298). */
+HL_INLINE uint32_t hl_mnnvl_scatter_slot(const struct hl_layout *l, uint32_t buffer, uint32_t token,
+                                         uint32_t source)
 {
     const uint32_t ranks = (uint32_t)l->ranks;
     return hl_stage_at(l, buffer, 0, 2) + (token / ranks * ranks + source) * l->row_words;
@@ -106,8 +112,8 @@ HL_INLINE uint32_t hl_mnnvl_broadcast_slot(const struct hl_layout *l, uint32_t b
     return hl_stage_at(l, buffer, 1, 2) + token * l->row_words;
 }
 /* trtllm one-shot: [rank][token][hidden], so the stride depends on this call's tokens (T:1528). */
-HL_INLINE uint32_t hl_trtllm_oneshot_slot(const struct hl_layout *l, uint32_t buffer, uint32_t token, uint32_t source,
-                                          uint32_t tokens)
+HL_INLINE uint32_t hl_trtllm_oneshot_slot(const struct hl_layout *l, uint32_t buffer, uint32_t token,
+                                          uint32_t source, uint32_t tokens)
 {
     return hl_stage_at(l, buffer, 0, 1) + (source * tokens + token) * l->row_words;
 }
@@ -136,7 +142,8 @@ HL_INLINE uint32_t hl_mnnvl_dirty_bytes(const struct hl_layout *l, enum hl_proto
     return stage == 0 ? hl_round_up(tokens, ranks) * row_bytes : tokens * row_bytes;
 }
 
-/* The flags of a fresh workspace (trtllm_mnnvl_ar.py:184-190, trtllm_ar.py:745-766); the other words are 0. */
+/* The flags of a fresh workspace (trtllm_mnnvl_ar.py:184-190, trtllm_ar.py:745-766); the other words are 0.
+ */
 HL_INLINE void hl_workspace_flags(const struct hl_layout *l, uint32_t *flags)
 {
     if (l->family == HL_FAMILY_MNNVL) {

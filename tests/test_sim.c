@@ -238,7 +238,8 @@ Test(sim, ranks_of_one_gpu_without_room_for_all_stand_still_under_lobe)
 }
 
 /* Of 40 seeds, how many stand still, and how many end with wrong sums. */
-static void count(struct fixture *f, enum hl_mutant mutant, enum hl_protocol protocol, int *ret_stuck, int *ret_wrong)
+static void count(struct fixture *f, enum hl_mutant mutant, enum hl_protocol protocol, int *ret_stuck,
+                  int *ret_wrong)
 {
     *ret_stuck = *ret_wrong = 0;
     for (uint64_t seed = 1; seed <= 40; seed++) {

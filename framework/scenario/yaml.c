@@ -220,6 +220,13 @@ static bool check_key(struct reader *r, const struct hl_node *map, const struct 
     return true;
 }
 
+/* A value that is not there has no place: it gets the one of what it should belong to. */
+static void place_empty(struct hl_node *node, const struct hl_node *owner)
+{
+    if (node && node->kind == HL_NODE_SCALAR && node->plain && node->text[0] == '\0')
+        node->offset = owner->offset;
+}
+
 static bool read_map(struct reader *r, struct hl_node *map)
 {
     struct hl_entry **tail = &map->first, *merges = NULL, **merges_tail = &merges;
@@ -231,9 +238,11 @@ static bool read_map(struct reader *r, struct hl_node *map)
             fy_parser_event_free(r->parser, event);
             break;
         }
-        const struct hl_node *key = read_node(r, event);
+        struct hl_node *key = read_node(r, event);
+        place_empty(key, map);
         event = key ? next_event(r) : NULL;
-        const struct hl_node *value = event ? read_node(r, event) : NULL;
+        struct hl_node *value = event ? read_node(r, event) : NULL;
+        place_empty(value, key);
         if (!value)
             return false;
         if (key->kind == HL_NODE_SCALAR && key->plain && strcmp(key->text, "<<") == 0) {
@@ -261,7 +270,8 @@ static bool read_list(struct reader *r, struct hl_node *list)
             fy_parser_event_free(r->parser, event);
             return true;
         }
-        const struct hl_node *item = read_node(r, event);
+        struct hl_node *item = read_node(r, event);
+        place_empty(item, list);
         if (!item || !append(r, list, &tail, NULL, item))
             return false;
     }
@@ -290,7 +300,10 @@ static struct hl_node *start_node(struct reader *r, struct fy_event *event, stru
     struct hl_node *node = refuse_tag(r, event) ? NULL : new_node(r, kind, offset);
     if (node && kind == HL_NODE_SCALAR) {
         struct fy_token *token = fy_event_get_token(event);
-        node->plain = !token || fy_token_scalar_style(token) == FYSS_PLAIN;
+        enum fy_scalar_style style = token ? fy_token_scalar_style(token) : FYSS_PLAIN;
+        node->plain = style == FYSS_PLAIN;
+        if (style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED)
+            node->offset = offset - 1; /* the mark is behind the quote */
         node->text = token_text(r, token, offset);
         if (!node->text)
             return NULL;
@@ -400,8 +413,8 @@ const struct hl_node *hl_yaml_parse(struct hl_arena *arena, const char *text, si
 {
     struct reader reader = { .arena = arena, .diagnostics = diagnostics };
     if (size > HL_YAML_BYTES_MAX) {
-        hl_diagnose(diagnostics, 0, no_hint, "the file has %zu bytes; a scenario has at most %d", size,
-                    HL_YAML_BYTES_MAX);
+        hl_diagnose(diagnostics, 0, no_hint,
+                    "the file has more than %d bytes, which is the most for a scenario", HL_YAML_BYTES_MAX);
         return NULL;
     }
     size_t binary = find_binary(text, size);

@@ -65,9 +65,14 @@ static enum hl_status check_simulator(const char *out_dir, struct hl_check_row *
 
 static enum hl_status check_cuda_engine(const char *out_dir, struct hl_check_row *row, struct hl_error *error)
 {
+    const struct hl_engine *engine;
+    struct hl_error why;
     (void)out_dir, (void)error;
-    hl_check_row_set(row, HL_HEALTH_NOTE, "runs use the simulator; --engine cuda ends with code 77",
-                     "not in this build");
+    if (hl_find_engine("cuda", &engine, &why) == HL_STATUS_OK)
+        hl_check_row_set(row, HL_HEALTH_OK, "--engine cuda works, and --engine auto takes it", "CUDA starts");
+    else
+        hl_check_row_set(row, HL_HEALTH_NOTE, "runs use the simulator; --engine cuda ends with code 77", "%s",
+                         why.message);
     return HL_STATUS_OK;
 }
 

@@ -37,11 +37,12 @@ static const struct argp_option options[] = {
       0 },
     { "out", 'o', "DIR", 0, "where evidence bundles go (default hanglab-out)", 0 },
     { "format", OPTION_FORMAT, "text|json|junit|tap", 0, "of the report on stdout (default text)", 0 },
-    { "jobs", 'j', "N", 0, "cases at a time (default: one for each core); does not change any result", 0 },
+    { "jobs", 'j', "N", 0,
+      "cases at a time (default: one for each core, one on a GPU); does not change any result", 0 },
     { "time-budget", OPTION_TIME_BUDGET, "TIME", 0,
       "start no case after it, e.g. 90, 90s, 15m, 2h; the rest is skipped", 0 },
     { "geometry", OPTION_GEOMETRY, "reduced|full", 0,
-      "sizes in the simulator: reduced (default) or as written", 0 },
+      "sizes: reduced (default in the simulator) or as written (default on a GPU)", 0 },
     { 0 }
 };
 
@@ -57,7 +58,7 @@ struct arguments {
     const char *engine;
     const struct hl_report_format *format;
     struct hl_campaign campaign;
-    enum hl_geometry geometry;
+    int geometry; /* enum hl_geometry, or -1: the engine's own */
     char **filters;
     size_t n_filters;
     char **paths;
@@ -102,7 +103,7 @@ static void set_geometry(struct argp_state *state, struct arguments *a, const ch
     if (!word)
         argp_error(state, "--geometry takes reduced or full, not '%s'", name);
     else
-        a->geometry = (enum hl_geometry)word->value;
+        a->geometry = word->value;
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -129,19 +130,6 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
-}
-
-static enum hl_status find_engine(const char *name, const struct hl_engine **ret_engine,
-                                  struct hl_error *error)
-{
-    if (strcmp(name, "sim") == 0 || strcmp(name, "auto") == 0) {
-        *ret_engine = &hl_engine_sim;
-        return HL_STATUS_OK;
-    }
-    if (strcmp(name, "cuda") == 0)
-        return hl_fail(error, HL_STATUS_NO_GPU,
-                       "--engine cuda: this build has no CUDA engine; --engine sim needs no GPU");
-    return hl_fail(error, HL_STATUS_USAGE, "--engine takes sim, cuda or auto, not '%s'", name);
 }
 
 struct display {
@@ -197,17 +185,28 @@ static int run_campaign(struct arguments *a)
     return hl_finish_output(hl_campaign_exit_code(campaign));
 }
 
+/* A GPU runs one case at a time and takes sizes as they are; a simulator runs many, smaller ones. */
+static void set_defaults(struct arguments *a)
+{
+    const bool cuda = hl_is_cuda(a->campaign.run.engine);
+    if (a->campaign.jobs == 0)
+        a->campaign.jobs = cuda ? 1 : hl_pool_default_jobs();
+    if (a->geometry < 0)
+        a->geometry = cuda ? HL_GEOMETRY_FULL : HL_GEOMETRY_REDUCED;
+}
+
 static int run(struct arguments *a)
 {
     struct hl_error error;
     struct hl_inputs inputs;
     struct hl_campaign *campaign = &a->campaign;
-    if (find_engine(a->engine, &campaign->run.engine, &error) != HL_STATUS_OK ||
+    if (hl_find_engine(a->engine, &campaign->run.engine, &error) != HL_STATUS_OK ||
         hl_inputs_load(a->paths, a->n_paths, a->filters, a->n_filters, &inputs, &error) != HL_STATUS_OK)
         return hl_complain(&error);
+    set_defaults(a);
     for (size_t s = 0; s < inputs.n_scenarios; s++)
         for (size_t i = 0; i < inputs.scenarios[s]->n_cases; i++)
-            inputs.scenarios[s]->cases[i].config.geometry = a->geometry;
+            inputs.scenarios[s]->cases[i].config.geometry = (enum hl_geometry)a->geometry;
     int code;
     if (campaign->run.seed_is_of_run && inputs.n_items != 1) {
         hl_fail(&error, HL_STATUS_USAGE,
@@ -231,8 +230,8 @@ int hl_command_run(int argc, char **argv)
     };
     struct arguments a = { .engine = "auto",
                            .format = &hl_report_text,
-                           .campaign = { .jobs = hl_pool_default_jobs(),
-                                         .run = { .seed = 1, .out_dir = "hanglab-out" } } };
+                           .geometry = -1,
+                           .campaign = { .run = { .seed = 1, .out_dir = "hanglab-out" } } };
     a.filters = calloc((size_t)argc, sizeof *a.filters);
     a.paths = calloc((size_t)argc, sizeof *a.paths);
     if (!a.filters || !a.paths)

@@ -34,3 +34,4 @@ struct hl_engine {
 };
 
 extern const struct hl_engine hl_engine_sim;
+extern const struct hl_engine hl_engine_cuda; /* in builds with CUDA */

@@ -1,0 +1,292 @@
+/* The plan of a run; see plan.h. */
+#include "plan.h"
+#include <stdlib.h>
+#include <string.h>
+#include "walk.h"
+
+/* Offsets of device memory are multiples of this. */
+#define ALIGNMENT 256u
+
+static uint64_t take(struct hl_cuda_plan *plan, uint64_t bytes)
+{
+    const uint64_t at = plan->bytes;
+    plan->bytes += (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return at;
+}
+
+static uint64_t row_bytes(const struct hl_cuda_plan *plan) { return plan->layout[0].row_words * 4ull; }
+
+/* All calls on a workspace are of one family; unfused calls have a workspace of their own. */
+static enum hl_family family_of(const struct hl_program *program, int workspace)
+{
+    for (uint32_t i = 0; i < program->rank[0].n_ops; i++) {
+        const struct hl_op *op = &program->rank[0].ops[i];
+        if (op->kind == HL_OP_CALL && op->workspace == workspace)
+            return hl_protocol_family(op->protocol);
+    }
+    return HL_FAMILY_NCCL;
+}
+
+uint32_t hl_cuda_plan_ctas(const struct hl_cuda_plan *plan, int rank, uint32_t op_index,
+                           enum hl_kernel kernel, uint32_t share)
+{
+    const struct hl_op *op = &plan->program->rank[rank].ops[op_index];
+    const uint32_t real = hl_kernel_ctas(kernel, op->tokens, plan->config->world.sms);
+    uint32_t ctas = (uint32_t)((uint64_t)real * plan->rank[rank].ops[op_index].tokens / op->tokens);
+    ctas = ctas ? ctas : 1;
+    return ctas < share ? ctas : share;
+}
+
+/*
+ * Ops and calls of a rank
+ */
+
+static void plan_op(struct hl_cuda_plan *plan, struct hl_cuda_rank_plan *r, const struct hl_op *op,
+                    uint32_t index, uint32_t *ordinals, uint8_t *outputs)
+{
+    const struct hl_program *program = plan->program;
+    struct hl_cuda_op *to = &r->ops[index];
+    if (op->kind == HL_OP_CAPTURE_BEGIN)
+        memset(ordinals, 0, HL_CUDA_WORKSPACES_MAX * sizeof *ordinals);
+    if ((op->kind == HL_OP_FILLER || op->kind == HL_OP_COPY) && op->block != HL_NONE)
+        to->rows = hl_geometry_rows(&plan->geometry, op->rows, program->blocks[op->block].rows);
+    if (op->kind != HL_OP_CALL)
+        return;
+    to->tokens = hl_geometry_tokens(&plan->geometry, op->tokens);
+    to->ordinal = ordinals[op->workspace]++;
+    to->output = outputs[op->stream]++ % HL_CUDA_OUTPUTS;
+    to->call = r->n_calls;
+    r->calls[r->n_calls++].op = index;
+}
+
+static bool plan_ops(struct hl_cuda_plan *plan, int rank)
+{
+    const struct hl_rank_program *p = &plan->program->rank[rank];
+    struct hl_cuda_rank_plan *r = &plan->rank[rank];
+    uint32_t ordinals[HL_CUDA_WORKSPACES_MAX] = { 0 };
+    uint8_t outputs[HL_CUDA_STREAMS_MAX] = { 0 };
+    r->ops = calloc(p->n_ops + 1u, sizeof *r->ops);
+    r->calls = calloc(p->n_ops + 1u, sizeof *r->calls);
+    r->block_at = calloc(plan->program->n_blocks + 1u, sizeof *r->block_at);
+    if (!r->ops || !r->calls || !r->block_at)
+        return false;
+    for (uint32_t i = 0; i < p->n_ops; i++)
+        plan_op(plan, r, &p->ops[i], i, ordinals, outputs);
+    return true;
+}
+
+/*
+ * Samples: which calls are copied back
+ */
+
+/* Bytes of a workspace's calls by number, over all ranks, and whether they are sampled. */
+struct numbered {
+    uint64_t *bytes;
+    bool *sampled;
+    uint32_t n;
+};
+
+/* Calls `visit` for every executed call of a rank, with its number on its workspace. False: it failed. */
+typedef bool (*visit_fn)(struct hl_cuda_plan *plan, int rank, uint32_t op, uint32_t number,
+                         struct numbered *w);
+static bool for_each_call(struct hl_cuda_plan *plan, int rank, struct numbered *workspaces, visit_fn visit)
+{
+    struct hl_walk walk = hl_walk_init(plan->program, rank);
+    const struct hl_op *ops = plan->program->rank[rank].ops;
+    uint32_t numbers[HL_CUDA_WORKSPACES_MAX] = { 0 };
+    for (const struct hl_op *op; (op = hl_walk_next(&walk));) {
+        const struct hl_graph range = hl_walk_range(&walk, op);
+        for (uint32_t i = range.begin; i < range.end; i++) {
+            if (ops[i].kind != HL_OP_CALL)
+                continue;
+            const uint8_t w = ops[i].workspace;
+            if (!visit(plan, rank, i, numbers[w]++, &workspaces[w]))
+                return false;
+        }
+    }
+    return true;
+}
+
+static uint64_t sample_bytes_of(const struct hl_cuda_plan *plan, int rank, uint32_t op)
+{
+    return 3 * plan->rank[rank].ops[op].tokens * row_bytes(plan);
+}
+
+static bool count_call(struct hl_cuda_plan *plan, int rank, uint32_t op, uint32_t number, struct numbered *w)
+{
+    struct hl_cuda_rank_plan *r = &plan->rank[rank];
+    r->calls[r->ops[op].call].executions++;
+    r->n_samples++;
+    plan->calls++;
+    if (number == w->n && (w->n & (w->n - 1)) == 0) { /* room doubles at powers of two */
+        uint64_t *bytes = realloc(w->bytes, (w->n ? 2ull * w->n : 1) * sizeof *bytes);
+        if (!bytes)
+            return false;
+        w->bytes = bytes;
+    }
+    if (number == w->n)
+        w->bytes[w->n++] = 0;
+    w->bytes[number] += sample_bytes_of(plan, rank, op);
+    return true;
+}
+
+static uint64_t sum_every(const struct numbered *w, uint32_t from, uint32_t every)
+{
+    uint64_t sum = 0;
+    for (uint32_t c = hl_div_up(from, every) * every; c < w->n; c += every)
+        sum += w->bytes[c];
+    return sum;
+}
+
+/* The first calls, then every `every`-th: the same numbers on all ranks, or a call would lack its peers'
+ * rows. `every` is a multiple of 8, the depth of the oracle's memory, so that the rows that it keeps are few.
+ */
+static bool choose_samples(struct numbered *w, uint64_t budget)
+{
+    w->sampled = calloc(w->n + 1u, sizeof *w->sampled);
+    if (!w->sampled)
+        return false;
+    const bool all = sum_every(w, 0, 1) <= budget;
+    uint64_t dense_bytes = 0;
+    uint32_t dense = 0, every = 8;
+    for (; dense < w->n && (all || dense == 0 || dense_bytes + w->bytes[dense] <= budget / 2); dense++) {
+        dense_bytes += w->bytes[dense];
+        w->sampled[dense] = true;
+    }
+    while (every < w->n && sum_every(w, dense, every) > budget / 2)
+        every *= 2;
+    if (dense < w->n && sum_every(w, dense, every) <= budget / 2)
+        for (uint32_t c = hl_div_up(dense, every) * every; c < w->n; c += every)
+            w->sampled[c] = true;
+    return true;
+}
+
+static bool place_sample(struct hl_cuda_plan *plan, int rank, uint32_t op, uint32_t number,
+                         struct numbered *w)
+{
+    struct hl_cuda_rank_plan *r = &plan->rank[rank];
+    struct hl_cuda_call_op *call = &r->calls[r->ops[op].call];
+    uint32_t *sample = &r->samples[call->samples_at + call->executions++];
+    *sample = HL_CUDA_NOT_SAMPLED;
+    if (!w->sampled[number])
+        return true;
+    *sample = (uint32_t)(plan->sample_bytes / 16);
+    plan->sample_bytes += sample_bytes_of(plan, rank, op);
+    plan->calls_sampled++;
+    return true;
+}
+
+static bool place_samples(struct hl_cuda_plan *plan, int rank, struct numbered *workspaces)
+{
+    struct hl_cuda_rank_plan *r = &plan->rank[rank];
+    uint32_t at = 0;
+    r->samples = calloc(r->n_samples + 1u, sizeof *r->samples);
+    if (!r->samples)
+        return false;
+    for (uint32_t c = 0; c < r->n_calls; c++) {
+        r->calls[c].samples_at = at;
+        at += r->calls[c].executions;
+        r->calls[c].executions = 0; /* place_sample() counts again */
+    }
+    return for_each_call(plan, rank, workspaces, place_sample);
+}
+
+static bool plan_samples(struct hl_cuda_plan *plan)
+{
+    struct numbered workspaces[HL_CUDA_WORKSPACES_MAX] = { 0 };
+    const int ranks = plan->program->ranks, n = plan->program->n_workspaces;
+    bool ok = true;
+    for (int rank = 0; ok && rank < ranks; rank++)
+        ok = for_each_call(plan, rank, workspaces, count_call);
+    for (int w = 0; ok && w < n; w++)
+        ok = choose_samples(&workspaces[w], HL_CUDA_SAMPLE_BYTES / (unsigned)n);
+    for (int rank = 0; ok && rank < ranks; rank++)
+        ok = place_samples(plan, rank, workspaces);
+    for (int w = 0; w < n; w++) {
+        free(workspaces[w].bytes);
+        free(workspaces[w].sampled);
+    }
+    return ok;
+}
+
+/*
+ * Memory
+ */
+
+static void plan_rank_memory(struct hl_cuda_plan *plan, struct hl_cuda_rank_plan *r)
+{
+    const struct hl_program *p = plan->program;
+    const uint64_t rows = plan->geometry.tokens_max * row_bytes(plan);
+    for (int w = 0; w < p->n_workspaces; w++)
+        r->workspace_at[w] = take(plan, plan->layout[w].words * 4ull);
+    for (int stream = 0; stream < p->n_streams; stream++)
+        r->outputs_at[stream] = take(plan, HL_CUDA_OUTPUTS * 2 * rows);
+    for (uint32_t b = 0; b < p->n_blocks; b++)
+        r->block_at[b] = take(plan, hl_geometry_tokens(&plan->geometry, p->blocks[b].rows) * row_bytes(plan));
+    r->scratch_at = take(plan, rows);
+    r->samples_at = take(plan, r->n_samples * 4ull);
+}
+
+static void plan_memory(struct hl_cuda_plan *plan)
+{
+    const struct hl_program *p = plan->program;
+    plan->counters_at = plan->bytes;
+    for (int rank = 0; rank < p->ranks; rank++) {
+        struct hl_cuda_rank_plan *r = &plan->rank[rank];
+        r->call_counters_at = take(plan, r->n_calls * 8ull);
+        r->block_counters_at = take(plan, p->n_blocks * 8ull);
+        r->init_counters_at = take(plan, p->n_workspaces * 4ull);
+    }
+    plan->counters_bytes = plan->bytes - plan->counters_at;
+    plan->gamma_at = take(plan, row_bytes(plan));
+    plan->residuals_at = take(plan, p->n_sites * plan->geometry.tokens_max * row_bytes(plan));
+    for (int rank = 0; rank < p->ranks; rank++)
+        plan_rank_memory(plan, &plan->rank[rank]);
+}
+
+static enum hl_status check_limits(const struct hl_program *p, struct hl_error *error)
+{
+    if (p->n_streams > HL_CUDA_STREAMS_MAX || p->n_workspaces > HL_CUDA_WORKSPACES_MAX)
+        return hl_fail(error, HL_STATUS_INTERNAL,
+                       "the program has %d streams and %d workspaces; the CUDA engine takes %d and %d",
+                       p->n_streams, p->n_workspaces, HL_CUDA_STREAMS_MAX, HL_CUDA_WORKSPACES_MAX);
+    for (int rank = 0; rank < p->ranks; rank++)
+        if (p->rank[rank].loop_to != UINT32_MAX)
+            return hl_fail(error, HL_STATUS_INTERNAL, "the CUDA engine runs no endless program");
+    return HL_STATUS_OK;
+}
+
+enum hl_status hl_cuda_plan_init(struct hl_cuda_plan *plan, const struct hl_config *config,
+                                 const struct hl_program *program, struct hl_error *error)
+{
+    *plan = (struct hl_cuda_plan){ .config = config, .program = program };
+    enum hl_status status = check_limits(program, error);
+    if (!status)
+        status = hl_geometry_init(&plan->geometry, config, program, error);
+    if (status)
+        return status;
+    for (int w = 0; w < program->n_workspaces; w++)
+        plan->layout[w] = hl_layout_make(family_of(program, w), program->ranks, plan->geometry.tokens_max,
+                                         plan->geometry.hidden, config->subject.dtype);
+    bool ok = true;
+    for (int rank = 0; ok && rank < program->ranks; rank++)
+        ok = plan_ops(plan, rank);
+    if (!ok || !plan_samples(plan)) {
+        hl_cuda_plan_finish(plan);
+        return hl_fail(error, HL_STATUS_MEMORY, "out of memory for the plan of a run");
+    }
+    plan_memory(plan);
+    return HL_STATUS_OK;
+}
+
+void hl_cuda_plan_finish(struct hl_cuda_plan *plan)
+{
+    for (int rank = 0; rank < HL_RANKS_MAX; rank++) {
+        free(plan->rank[rank].ops);
+        free(plan->rank[rank].calls);
+        free(plan->rank[rank].block_at);
+        free(plan->rank[rank].samples);
+    }
+    hl_geometry_finish(&plan->geometry);
+    *plan = (struct hl_cuda_plan){ 0 };
+}

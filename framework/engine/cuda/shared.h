@@ -1,0 +1,74 @@
+/* The memory that the engine shares with its runner, and what they say to each other.
+ *
+ * The runner is a process of its own: it alone touches CUDA, and it can be killed. The engine reads marks,
+ * events of the hosts and copied rows straight from shared memory, which the runner has registered with the
+ * driver, so kernels write there and nothing has to pass through the runner, which may be stuck. */
+#pragma once
+#include <stdatomic.h>
+#include <stdint.h>
+#include "../../program/program.h"
+#include "device.h"
+#include "kernels/subject.h"
+
+/* What a rank's host thread reports. An event that launches calls is written before the launch. */
+enum hl_host_event_kind { HL_HOST_OP_BEGIN, HL_HOST_OP_END, HL_HOST_OP_ISSUED, HL_HOST_EXIT };
+struct hl_host_event {
+    uint64_t time_ns; /* CLOCK_MONOTONIC */
+    enum hl_host_event_kind kind;
+    uint32_t op;
+};
+
+/* A ring with one writer and one reader. The writer waits when it is full. */
+#define HL_HOST_EVENTS 4096u
+struct hl_shared_rank {
+    _Atomic uint32_t written, read;
+    struct hl_host_event events[HL_HOST_EVENTS];
+    _Atomic uint32_t marks_read; /* of this rank; its host keeps within its part of the ring of marks */
+    _Atomic uint32_t op;         /* op that the host is in */
+    _Atomic uint64_t since_ns;   /* since when */
+    _Atomic bool waits;          /* in a barrier, a sync or a delay */
+    _Atomic bool exited;         /* its program is over */
+    _Atomic bool done;           /* and so is all its work on the device */
+    char unused[64];
+};
+
+struct hl_shared {
+    uint32_t abort_word;  /* kernels poll it; not 0 lets every wait pass */
+    _Atomic bool aborted; /* hosts poll it */
+    _Atomic bool failed;  /* a CUDA call of a rank failed: `failure` says which */
+    char failure[256];
+    int64_t gpu_to_host_ns;          /* added to the GPU's timer gives CLOCK_MONOTONIC */
+    uint32_t share[HL_KERNEL_COUNT]; /* most CTAs of a rank's kernel that are sure to run with its peers' */
+    uint32_t resident[HL_KERNEL_COUNT]; /* CTAs of it that the GPU holds when nothing else runs */
+    struct hl_mark marks[HL_MARKS];
+    struct hl_shared_rank rank[HL_RANKS_MAX];
+    uint64_t copies_bytes;
+    _Alignas(4096) uint32_t copies[]; /* rows of sampled calls */
+};
+
+enum hl_request_kind { HL_REQUEST_RUN, HL_REQUEST_READ, HL_REQUEST_END };
+
+/* What the engine asks for. After a RUN come `bytes` bytes: the configuration and the program. */
+struct hl_request {
+    enum hl_request_kind kind;
+    uint64_t seed, bytes;
+    int rank, workspace; /* READ */
+    uint32_t first, count;
+};
+
+/* What the runner answers. After a READ come `count` words. */
+struct hl_reply {
+    enum hl_status status;
+    uint32_t count;
+    char message[256];
+};
+
+/* The program as bytes, and back. The copy has no labels. NULL when out of memory. */
+void *hl_program_pack(const struct hl_config *config, const struct hl_program *program, uint64_t *ret_bytes);
+struct hl_program *hl_program_unpack(const void *bytes, struct hl_config *ret_config);
+
+/* Sends or receives all of it, or until `timeout_ms` have passed. 0, or -1. */
+int hl_transfer(int fd, void *data, uint64_t bytes, int timeout_ms, bool out);
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t hl_monotonic_ns(void);

@@ -245,6 +245,11 @@ void hl_schema_write(FILE *out)
     json_t *schema = json_object(), *definitions = json_object();
     set(schema, "$schema", json_string("https://json-schema.org/draft/2020-12/schema"));
     set(schema, "title", json_string("hanglab scenario, version 1"));
+    set(schema, "description",
+        json_sprintf("What to run, with which values, and what is expected. Limits of a file: %d bytes, %d "
+                     "values with "
+                     "aliases followed, %d levels, %d values an axis, %d combinations.",
+                     HL_YAML_BYTES_MAX, HL_YAML_NODES_MAX, HL_YAML_DEPTH_MAX, HL_CHOICES_MAX, HL_CASES_MAX));
     json_object_update_new(schema, section_schema(&hl_scenario_fields, "", ""));
     add_definitions(definitions, "", &hl_scenario_fields);
     add_definitions(definitions, "faults.", &hl_fault_fields);

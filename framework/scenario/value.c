@@ -1,6 +1,5 @@
 /* Reading, formatting and defaults of every kind of value. Expects the C locale (see scenario.c). */
 #include <assert.h>
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

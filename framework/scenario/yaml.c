@@ -81,7 +81,7 @@ static struct hl_node *new_node(struct reader *r, enum hl_node_kind kind, size_t
         hl_diagnose_memory(r->diagnostics);
         return NULL;
     }
-    *node = (struct hl_node){ .kind = kind, .offset = offset, .size = 1, .depth = 1 };
+    *node = (struct hl_node){ .kind = kind, .offset = offset, .size = 1 };
     return node;
 }
 
@@ -157,13 +157,6 @@ static bool append(struct reader *r, struct hl_node *node, struct hl_entry ***ta
     *tail = &entry->next;
     node->count++;
     node->size += value->size + (key ? key->size : 0);
-    if (node->depth <= value->depth)
-        node->depth = value->depth + 1;
-    if (r->depth + node->depth > HL_YAML_DEPTH_MAX) {
-        hl_diagnose(r->diagnostics, value->offset, no_hint, "nested more than %d levels deep",
-                    HL_YAML_DEPTH_MAX);
-        return false;
-    }
     if (key && node->count > HL_YAML_KEYS_MAX) {
         hl_diagnose(r->diagnostics, key->offset, no_hint, "more than %d keys in one mapping",
                     HL_YAML_KEYS_MAX);

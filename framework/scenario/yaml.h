@@ -12,8 +12,8 @@
 enum {
     HL_YAML_BYTES_MAX = 512 * 1024, /* libfyaml takes up to 350 bytes and 1 us for each of "[[[[..." */
     HL_YAML_NODES_MAX = 20000,      /* with every alias and merge key counted as what it stands for */
-    HL_YAML_DEPTH_MAX = 32,
-    HL_YAML_KEYS_MAX = 1000, /* of one mapping */
+    HL_YAML_DEPTH_MAX = 32,         /* as written; an alias counts as one level */
+    HL_YAML_KEYS_MAX = 1000,        /* of one mapping */
 };
 
 enum hl_node_kind { HL_NODE_SCALAR, HL_NODE_LIST, HL_NODE_MAP };
@@ -26,7 +26,6 @@ struct hl_node {
     struct hl_entry *first; /* list, map: in file order; merged entries last */
     int count;
     size_t size; /* nodes, this one included */
-    int depth;   /* levels below it, this one included */
 };
 
 struct hl_entry {

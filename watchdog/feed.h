@@ -17,7 +17,7 @@
     X(HL_EVENT_HOST_END, "host-end", "and leaves it") \
     X(HL_EVENT_ENQUEUE, "enqueue", \
       "a call is on its stream, or in a launched graph; it gets its number here") \
-    X(HL_EVENT_CALL_BEGIN, "call-begin", "the first CTA of a call runs") \
+    X(HL_EVENT_CALL_BEGIN, "call-begin", "the first CTA of a call is past the wait for the kernel before it") \
     X(HL_EVENT_CALL_END, "call-end", "the last kernel of a call has ended; carries data for the oracle") \
     X(HL_EVENT_WORKSPACE_INIT, "workspace-init", "a workspace has been filled with sentinels") \
     X(HL_EVENT_RANK_EXIT, "rank-exit", "a rank's host program has ended") \

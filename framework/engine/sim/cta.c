@@ -84,6 +84,11 @@ enum hl_sim_result hl_sim_cta_step(struct hl_sim *s, uint32_t kernel, uint32_t c
     const int rank = cx->rank;
     if (!k->active || cta_index >= k->ctas || cta->state != HL_CTA_RUNNING || cta->watch != HL_WATCH_NONE)
         return HL_SIM_BLOCKED;
+    /* A kernel launched early with PDL has not begun its call while it waits for the one before it. */
+    if (!k->begun && k->which == 0 && cx->previous_kernel_done) {
+        k->begun = true;
+        hl_sim_emit_call(s, kernel, HL_EVENT_CALL_BEGIN);
+    }
     const struct hl_op *op = hl_sim_op(s, rank, k->op);
     cx->cta = cta_index;
     cx->regs = s->regs + ((size_t)kernel * s->ctas_max + cta_index) * cx->layout.row_words;

@@ -24,12 +24,9 @@ static bool may_launch(struct hl_sim *s, uint32_t lane, bool pdl)
 
 static void start_cta(struct hl_sim *s, uint32_t kernel)
 {
-    struct hl_sim_kernel *k = &s->kernels[kernel];
-    const uint32_t cta = k->started++;
+    const uint32_t cta = s->kernels[kernel].started++;
     s->ctas[kernel * s->ctas_max + cta].state = HL_CTA_RUNNING;
     hl_sim_wake(s, hl_sim_cta_agent(s, kernel, cta));
-    if (cta == 0 && k->which == 0)
-        hl_sim_emit_call(s, kernel, HL_EVENT_CALL_BEGIN);
 }
 
 /* Starts CTAs of a GPU's kernels in the order of their launches while there is room. */

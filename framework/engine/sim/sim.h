@@ -60,7 +60,8 @@ struct hl_sim_kernel {
     uint32_t op, call, ticket;
     uint16_t ctas, started, ended, triggered;
     uint8_t which, output;
-    bool active, last; /* last: the call ends with this kernel */
+    bool active, begun;
+    bool last; /* the call ends with this kernel */
 };
 
 enum hl_sim_cta_state { HL_CTA_IDLE, HL_CTA_PENDING, HL_CTA_RUNNING, HL_CTA_ENDED };

@@ -20,9 +20,12 @@
 #define HL_END(t)
 #define HL_POINT(t)
 #define HL_AWAIT(t, cond) \
-    for (uint32_t spins_ = 0; !(cond);) \
-        if (hl_gives_up(cx, ++spins_)) \
-            break
+    for (uint32_t spins_ = 1; !(cond); spins_++) { \
+        if (!hl_is_abort_check(spins_)) \
+            continue; \
+        if (hl_is_aborted(cx)) \
+            break; \
+    }
 #define HL_UNROLL _Pragma("unroll")
 
 /* A wait looks at the abort word once in so many spins; 0 builds waits that cannot be aborted. */
@@ -103,16 +106,17 @@ HL_STEP_INLINE void hl_store_word(uint32_t *to, uint32_t v)
 }
 HL_STEP_INLINE uint4 hl_load_row16(const uint32_t *from) { return *(const uint4 *)from; }
 
-/* After the `spins`-th failed look of a wait: is it time to give up? */
-HL_STEP_INLINE bool hl_gives_up(const struct hl_cx *cx, uint32_t spins)
+/* Is this failed look of a wait one after which it looks at the abort word? */
+HL_STEP_INLINE bool hl_is_abort_check(uint32_t spins)
 {
 #if HL_SPINS_PER_ABORT_CHECK > 0
-    return spins % HL_SPINS_PER_ABORT_CHECK == 0 && hl_load_word(cx->call->abort_word) != 0;
+    return spins % HL_SPINS_PER_ABORT_CHECK == 0;
 #else
-    (void)cx, (void)spins;
+    (void)spins;
     return false;
 #endif
 }
+HL_STEP_INLINE bool hl_is_aborted(const struct hl_cx *cx) { return hl_load_word(cx->call->abort_word) != 0; }
 
 /* Programmatic dependent launch; without that launch attribute both do nothing. */
 HL_STEP_INLINE bool hl_previous_kernel_done(struct hl_cx *)

@@ -54,9 +54,8 @@ int hl_cuda_launch(const struct hl_cuda_call *call, const struct hl_cuda_launch 
 int hl_cuda_load(const struct hl_cuda_call *call, const struct hl_cuda_launch *launch);
 
 /* How many of its CTAs the current device holds at once when nothing else runs. Ranks that share a device
- * must all fit, with both kernels of a call, and with pdl twice: a kernel that triggers early (as trtllm's do)
- * lets its successor take room that another rank still needs, and all wait for ever (seen on an
- * H100). */
+ * must all fit, with both kernels of a call, and with pdl twice: a kernel that triggers early (trtllm) lets
+ * its successor take room that another rank still needs, and all wait for ever (seen on an H100). */
 int hl_cuda_resident_ctas(const struct hl_cuda_call *call, const struct hl_cuda_launch *launch,
                           uint32_t *ret_ctas);
 

@@ -40,7 +40,8 @@ HL_STEP_INLINE void hl_mnnvl_read_flags(struct hl_step *t, const struct hl_cx *c
         HL_POINT(t); \
     }
 
-/* The leader ends the call once every CTA has arrived: next buffer, what is dirty, counter to zero (M:317-328). */
+/* The leader ends the call once every CTA has arrived: next buffer, what is dirty, counter to zero
+ * (M:317-328). */
 HL_STEP_INLINE bool hl_mnnvl_all_arrived(struct hl_cx *cx)
 {
     return hl_flag_at_least(cx, HL_MNNVL_ARRIVED, hl_ctas(cx));
@@ -51,8 +52,22 @@ HL_STEP_INLINE void hl_mnnvl_rotate(const struct hl_step *t, struct hl_cx *cx, e
     hl_set_flag(cx, HL_MNNVL_DIRTY, t->buffer);
     hl_set_flag(cx, HL_MNNVL_DIRTY_STAGES, (uint32_t)hl_protocol_stages(protocol));
     for (uint32_t stage = 0; stage < 2; stage++)
-        hl_set_flag(cx, HL_MNNVL_CLEAR_BYTES + stage, hl_mnnvl_dirty_bytes(&cx->layout, protocol, stage, hl_tokens(cx)));
+        hl_set_flag(cx, HL_MNNVL_CLEAR_BYTES + stage,
+                    hl_mnnvl_dirty_bytes(&cx->layout, protocol, stage, hl_tokens(cx)));
     hl_set_flag(cx, HL_MNNVL_ARRIVED, 0);
+}
+
+HL_STEP_INLINE uint32_t hl_mnnvl_slot(const struct hl_step *t, const struct hl_cx *cx, uint32_t source)
+{
+    return hl_mnnvl_oneshot_slot(&cx->layout, t->buffer, t->token, source);
+}
+HL_STEP_INLINE uint32_t hl_mnnvl_scatter(const struct hl_step *t, const struct hl_cx *cx, uint32_t source)
+{
+    return hl_mnnvl_scatter_slot(&cx->layout, t->buffer, t->token, source);
+}
+HL_STEP_INLINE uint32_t hl_mnnvl_broadcast(const struct hl_step *t, const struct hl_cx *cx)
+{
+    return hl_mnnvl_broadcast_slot(&cx->layout, t->buffer, t->token);
 }
 
 HL_STEP(mnnvl_oneshot)
@@ -68,8 +83,7 @@ HL_STEP(mnnvl_oneshot)
         HL_UNROLL
         for (t->peer = 0; t->peer < hl_ranks(cx); t->peer++) {
             if (!hl_store_is_dropped(t, cx))
-                hl_store(cx, t->peer, hl_mnnvl_oneshot_slot(&cx->layout, t->buffer, t->token, (uint32_t)hl_rank(cx)),
-                         hl_input(cx, t->token));
+                hl_store(cx, t->peer, hl_mnnvl_slot(t, cx, (uint32_t)hl_rank(cx)), hl_input(cx, t->token));
             HL_POINT(t);
         }
     }
@@ -78,11 +92,11 @@ HL_STEP(mnnvl_oneshot)
     HL_CLEAR_STAGE(t, cx, 0)
     HL_CLEAR_STAGE(t, cx, 1)
     HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
-        HL_AWAIT(t, hl_rows_arrived(cx, &g, hl_mnnvl_oneshot_slot(&cx->layout, t->buffer, t->token, 0),
-                                    cx->layout.row_words, HL_OWN_SOURCE(cx)));
+        HL_AWAIT(t,
+                 hl_rows_arrived(cx, &g, hl_mnnvl_slot(t, cx, 0), cx->layout.row_words, HL_OWN_SOURCE(cx)));
         hl_finish_row(cx, t->token,
-                      hl_sum_rows(cx, &g, hl_mnnvl_oneshot_slot(&cx->layout, t->buffer, t->token, 0),
-                                  cx->layout.row_words, HL_OWN_SOURCE(cx), hl_input(cx, t->token)));
+                      hl_sum_rows(cx, &g, hl_mnnvl_slot(t, cx, 0), cx->layout.row_words, HL_OWN_SOURCE(cx),
+                                  hl_input(cx, t->token)));
     }
     hl_trigger(cx);
     if (hl_leader(cx)) {
@@ -102,8 +116,8 @@ HL_STEP(mnnvl_twoshot)
     hl_mnnvl_read_flags(t, cx);
     HL_POINT(t);
     HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
-        hl_store(cx, t->token % hl_ranks(cx),
-                 hl_mnnvl_scatter_slot(&cx->layout, t->buffer, t->token, (uint32_t)hl_rank(cx)), hl_input(cx, t->token));
+        hl_store(cx, t->token % hl_ranks(cx), hl_mnnvl_scatter(t, cx, (uint32_t)hl_rank(cx)),
+                 hl_input(cx, t->token));
         HL_POINT(t);
     }
     hl_trigger(cx);
@@ -111,14 +125,14 @@ HL_STEP(mnnvl_twoshot)
     HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
         if (t->token % hl_ranks(cx) != (uint32_t)hl_rank(cx))
             continue;
-        HL_AWAIT(t, hl_rows_arrived(cx, &g, hl_mnnvl_scatter_slot(&cx->layout, t->buffer, t->token, 0),
-                                    cx->layout.row_words, -1));
-        hl_keep_reduced(cx, &g, hl_sum_rows(cx, &g, hl_mnnvl_scatter_slot(&cx->layout, t->buffer, t->token, 0),
-                                            cx->layout.row_words, -1, hl_input(cx, t->token)));
+        HL_AWAIT(t, hl_rows_arrived(cx, &g, hl_mnnvl_scatter(t, cx, 0), cx->layout.row_words, -1));
+        hl_keep_reduced(cx, &g,
+                        hl_sum_rows(cx, &g, hl_mnnvl_scatter(t, cx, 0), cx->layout.row_words, -1,
+                                    hl_input(cx, t->token)));
         HL_POINT(t);
         HL_UNROLL
         for (t->peer = 0; t->peer < hl_ranks(cx); t->peer++) {
-            hl_store(cx, t->peer, hl_mnnvl_broadcast_slot(&cx->layout, t->buffer, t->token), hl_reduced(cx, &g));
+            hl_store(cx, t->peer, hl_mnnvl_broadcast(t, cx), hl_reduced(cx, &g));
             HL_POINT(t);
         }
     }
@@ -126,7 +140,8 @@ HL_STEP(mnnvl_twoshot)
     HL_END(t);
 }
 
-/* Kernel 2 of the two-shot reads the flags before the dependency wait: kernel 1 does not change them (M:1376). */
+/* Kernel 2 of the two-shot reads the flags before the dependency wait: kernel 1 does not change them
+ * (M:1376). */
 HL_STEP(mnnvl_norm)
 {
     struct hl_gather g;
@@ -138,9 +153,8 @@ HL_STEP(mnnvl_norm)
     HL_POINT(t);
     HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
         hl_prefetch_residual(cx, t->token);
-        HL_AWAIT(t, hl_row_arrived(cx, &g, hl_mnnvl_broadcast_slot(&cx->layout, t->buffer, t->token)));
-        hl_finish_row(cx, t->token,
-                      hl_one_row(cx, &g, hl_mnnvl_broadcast_slot(&cx->layout, t->buffer, t->token)));
+        HL_AWAIT(t, hl_row_arrived(cx, &g, hl_mnnvl_broadcast(t, cx)));
+        hl_finish_row(cx, t->token, hl_one_row(cx, &g, hl_mnnvl_broadcast(t, cx)));
     }
     HL_AWAIT(t, hl_previous_kernel_done(cx));
     if (hl_leader(cx)) {

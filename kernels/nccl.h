@@ -18,7 +18,8 @@ HL_STEP(nccl_allreduce)
     HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
         HL_UNROLL
         for (t->peer = 0; t->peer < hl_ranks(cx); t->peer++) {
-            hl_store_with_epoch(cx, t->peer, hl_nccl_slot(&cx->layout, t->buffer, t->token, (uint32_t)hl_rank(cx)),
+            hl_store_with_epoch(cx, t->peer,
+                                hl_nccl_slot(&cx->layout, t->buffer, t->token, (uint32_t)hl_rank(cx)),
                                 hl_raw_input(cx, t->token), t->item);
             HL_POINT(t);
         }

@@ -1,7 +1,7 @@
 /* The trtllm family.
  *
- *   one-shot  count in | push to all | clear dirty | wait for all | sum, norm | leader: counter == CTAs? rotate
- *   two-shot  count in | copy in | barrier | reduce own tokens, push to all | barrier | norm | leader: as above
+ *   one-shot  count in | push to all | clear dirty | wait for all | sum, norm | leader: all counted? rotate
+ *   two-shot  count in | copy in | barrier | reduce own tokens, push to all | barrier | norm | leader
  *
  * Order and ranges: T:960-990, T:1497-1564 (one-shot), T:1001-1052, T:1566-1628 (two-shot). Both share one
  * arrival counter, which is tested for equality: one arrival too many is a wait without end (T:984). */
@@ -11,6 +11,11 @@
 HL_STEP_INLINE bool hl_trtllm_all_arrived(struct hl_cx *cx)
 {
     return hl_flag_equals(cx, HL_TRTLLM_ARRIVED, hl_ctas(cx));
+}
+
+HL_STEP_INLINE uint32_t hl_trtllm_slot(const struct hl_step *t, const struct hl_cx *cx, uint32_t source)
+{
+    return hl_trtllm_oneshot_slot(&cx->layout, t->buffer, t->token, source, hl_tokens(cx));
 }
 
 HL_STEP(trtllm_oneshot)
@@ -33,9 +38,7 @@ HL_STEP(trtllm_oneshot)
         HL_UNROLL
         for (t->peer = 0; t->peer < hl_ranks(cx); t->peer++) {
             if (!hl_store_is_dropped(t, cx))
-                hl_store(cx, t->peer,
-                         hl_trtllm_oneshot_slot(&cx->layout, t->buffer, t->token, (uint32_t)hl_rank(cx), hl_tokens(cx)),
-                         hl_input(cx, t->token));
+                hl_store(cx, t->peer, hl_trtllm_slot(t, cx, (uint32_t)hl_rank(cx)), hl_input(cx, t->token));
             HL_POINT(t);
         }
     }
@@ -45,17 +48,18 @@ HL_STEP(trtllm_oneshot)
         HL_POINT(t);
     }
     HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
-        HL_AWAIT(t, hl_rows_arrived(cx, &g, hl_trtllm_oneshot_slot(&cx->layout, t->buffer, t->token, 0, hl_tokens(cx)),
-                                    hl_tokens(cx) * cx->layout.row_words, -1));
+        HL_AWAIT(t,
+                 hl_rows_arrived(cx, &g, hl_trtllm_slot(t, cx, 0), hl_tokens(cx) * cx->layout.row_words, -1));
         hl_finish_row(cx, t->token,
-                      hl_sum_rows(cx, &g, hl_trtllm_oneshot_slot(&cx->layout, t->buffer, t->token, 0, hl_tokens(cx)),
-                                  hl_tokens(cx) * cx->layout.row_words, -1, hl_input(cx, t->token)));
+                      hl_sum_rows(cx, &g, hl_trtllm_slot(t, cx, 0), hl_tokens(cx) * cx->layout.row_words, -1,
+                                  hl_input(cx, t->token)));
     }
     if (hl_leader(cx)) {
         HL_AWAIT(t, hl_trtllm_all_arrived(cx));
         hl_set_flag(cx, HL_TRTLLM_CURRENT, (t->buffer + 1u) % 3);
         hl_set_flag(cx, HL_TRTLLM_CLEAR_ELEMENTS,
-                    hl_tokens(cx) * (uint32_t)hl_ranks(cx) * cx->layout.row_words * 4 / hl_dtype_bytes(cx->layout.dtype));
+                    hl_tokens(cx) * (uint32_t)hl_ranks(cx) * cx->layout.row_words * 4 /
+                        hl_dtype_bytes(cx->layout.dtype));
         hl_set_flag(cx, HL_TRTLLM_ARRIVED, 0);
         HL_POINT(t);
     }
@@ -76,7 +80,8 @@ HL_INLINE uint32_t hl_trtllm_part_start(uint32_t tokens, uint32_t ranks, uint32_
 #define HL_PART_START(cx, rank) hl_trtllm_part_start(hl_tokens(cx), (uint32_t)hl_ranks(cx), (uint32_t)(rank))
 
 /* A barrier among the CTAs of equal number on all ranks: release the next flag value to every peer, at the
- * CTA's flag and every grid size beyond it below 256, then wait while a peer's flag is still the one before. */
+ * CTA's flag and every grid size beyond it below 256, then wait while a peer's flag is still the one before.
+ */
 #define HL_TRTLLM_BARRIER(t, cx) \
     do { \
         (t)->flag = (uint8_t)(((t)->flag + 1) % 3); \
@@ -84,7 +89,8 @@ HL_INLINE uint32_t hl_trtllm_part_start(uint32_t tokens, uint32_t ranks, uint32_
             hl_release_flags(cx, (t)->peer, (t)->flag); \
             HL_POINT(t); \
         } \
-        HL_AWAIT(t, hl_no_peer_at(cx, hl_trtllm_barrier_flag(&(cx)->layout, hl_cta(cx), 0), ((t)->flag + 2u) % 3)); \
+        HL_AWAIT(t, hl_no_peer_at(cx, hl_trtllm_barrier_flag(&(cx)->layout, hl_cta(cx), 0), \
+                                  ((t)->flag + 2u) % 3)); \
         HL_POINT(t); \
     } while (0)
 
@@ -99,18 +105,21 @@ HL_STEP(trtllm_twoshot)
     HL_POINT(t);
     for (t->stage = 0; t->stage < hl_ranks(cx); t->stage++)
         HL_EACH_TOKEN(t, cx, HL_PART_SIZE(cx, t->stage)) {
-            hl_store(cx, hl_rank(cx), hl_trtllm_comm_slot(&cx->layout, 0, HL_PART_START(cx, t->stage) + t->token),
+            hl_store(cx, hl_rank(cx),
+                     hl_trtllm_comm_slot(&cx->layout, 0, HL_PART_START(cx, t->stage) + t->token),
                      hl_raw_input(cx, HL_PART_START(cx, t->stage) + t->token));
             HL_POINT(t);
         }
     HL_TRTLLM_BARRIER(t, cx);
     HL_EACH_TOKEN(t, cx, HL_PART_SIZE(cx, hl_rank(cx))) {
-        hl_keep_reduced(cx, &g,
-                        hl_sum_peers(cx, hl_trtllm_comm_slot(&cx->layout, 0, HL_PART_START(cx, hl_rank(cx)) + t->token)));
+        hl_keep_reduced(
+            cx, &g,
+            hl_sum_peers(cx, hl_trtllm_comm_slot(&cx->layout, 0, HL_PART_START(cx, hl_rank(cx)) + t->token)));
         HL_POINT(t);
         HL_UNROLL
         for (t->peer = 0; t->peer < hl_ranks(cx); t->peer++) {
-            hl_store(cx, t->peer, hl_trtllm_comm_slot(&cx->layout, 1, HL_PART_START(cx, hl_rank(cx)) + t->token),
+            hl_store(cx, t->peer,
+                     hl_trtllm_comm_slot(&cx->layout, 1, HL_PART_START(cx, hl_rank(cx)) + t->token),
                      hl_reduced(cx, &g));
             HL_POINT(t);
         }
@@ -118,8 +127,9 @@ HL_STEP(trtllm_twoshot)
     HL_TRTLLM_BARRIER(t, cx);
     for (t->stage = 0; t->stage < hl_ranks(cx); t->stage++)
         HL_EACH_TOKEN(t, cx, HL_PART_SIZE(cx, t->stage))
-            hl_finish_row(cx, HL_PART_START(cx, t->stage) + t->token,
-                          hl_load_row(cx, hl_trtllm_comm_slot(&cx->layout, 1, HL_PART_START(cx, t->stage) + t->token)));
+            hl_finish_row(
+                cx, HL_PART_START(cx, t->stage) + t->token,
+                hl_load_row(cx, hl_trtllm_comm_slot(&cx->layout, 1, HL_PART_START(cx, t->stage) + t->token)));
     if (hl_leader(cx)) {
         HL_AWAIT(t, hl_trtllm_all_arrived(cx));
         hl_set_flag(cx, HL_TRTLLM_BARRIER_FLAG, t->flag);

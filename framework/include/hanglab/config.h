@@ -117,7 +117,7 @@ struct hl_world {
     enum hl_progress progress;
     enum hl_memory_model memory;
     uint32_t sms;                  /* multiprocessors of each GPU; a trtllm grid has at most as many CTAs */
-    uint32_t resident_ctas;        /* CTAs that one GPU holds at a time (lobe); 0 = 2 for each multiprocessor */
+    uint32_t resident_ctas;        /* CTAs that one GPU holds (lobe); 0 = 2 a multiprocessor */
     uint32_t launch_queue;         /* launches that a stream takes before the host blocks */
 };
 

@@ -19,7 +19,7 @@ enum hl_status hl_cuda_events_init(struct hl_cuda_events *e, const struct hl_cud
     bool ok = e->residuals != NULL;
     for (int rank = 0; rank < p->ranks; rank++) {
         struct hl_cuda_track *t = &e->rank[rank];
-        t->walk = hl_walk_init(p, rank);
+        t->walk = hl_host_walk_init(p, rank);
         t->launches = calloc(p->n_graphs + 1u, sizeof *t->launches);
         t->rows_written = calloc(p->n_blocks + 1u, sizeof *t->rows_written);
         t->executions = calloc(plan->rank[rank].n_calls + 1u, sizeof *t->executions);
@@ -121,7 +121,7 @@ static void follow_op(struct hl_cuda_events *e, uint64_t time_ns, int rank, cons
 {
     struct hl_cuda_track *t = &e->rank[rank];
     const struct hl_op *ops = e->plan->program->rank[rank].ops;
-    const struct hl_graph range = hl_walk_range(&t->walk, op);
+    const struct hl_graph range = hl_host_walk_range(&t->walk, op);
     if (op->kind == HL_OP_ALLOC)
         t->rows_written[op->block] = 0;
     if (op->kind == HL_OP_GRAPH_LAUNCH)
@@ -149,8 +149,8 @@ static void follow_until(struct hl_cuda_events *e, uint64_t time_ns, int rank, u
     struct hl_cuda_track *t = &e->rank[rank];
     const struct hl_op *ops = e->plan->program->rank[rank].ops;
     for (;;) {
-        struct hl_walk ahead = t->walk;
-        const struct hl_op *op = hl_walk_next(&ahead);
+        struct hl_host_walk ahead = t->walk;
+        const struct hl_op *op = hl_host_walk_next(&ahead);
         if (!op || (uint32_t)(op - ops) >= end || (is_launch(op) && !launches))
             return;
         t->walk = ahead;

@@ -3,7 +3,7 @@
 #include "../../../watchdog/feed.h"
 #include "plan.h"
 #include "shared.h"
-#include "walk.h"
+#include "host_walk.h"
 
 /* A call that was issued and has not ended. */
 struct hl_cuda_pending {
@@ -14,7 +14,7 @@ struct hl_cuda_pending {
 };
 
 struct hl_cuda_track {
-    struct hl_walk walk; /* up to which op its host's doings are told */
+    struct hl_host_walk walk; /* up to which op its host's doings are told */
     uint32_t calls[HL_CUDA_WORKSPACES_MAX];
     uint32_t *launches;              /* [graph] */
     uint32_t *rows_written;          /* [block] leading rows that anything ever wrote */

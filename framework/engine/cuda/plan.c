@@ -2,7 +2,7 @@
 #include "plan.h"
 #include <stdlib.h>
 #include <string.h>
-#include "walk.h"
+#include "host_walk.h"
 
 /* Offsets of device memory are multiples of this. */
 #define ALIGNMENT 256u
@@ -91,11 +91,11 @@ typedef bool (*visit_fn)(struct hl_cuda_plan *plan, int rank, uint32_t op, uint3
                          struct numbered *w);
 static bool for_each_call(struct hl_cuda_plan *plan, int rank, struct numbered *workspaces, visit_fn visit)
 {
-    struct hl_walk walk = hl_walk_init(plan->program, rank);
+    struct hl_host_walk walk = hl_host_walk_init(plan->program, rank);
     const struct hl_op *ops = plan->program->rank[rank].ops;
     uint32_t numbers[HL_CUDA_WORKSPACES_MAX] = { 0 };
-    for (const struct hl_op *op; (op = hl_walk_next(&walk));) {
-        const struct hl_graph range = hl_walk_range(&walk, op);
+    for (const struct hl_op *op; (op = hl_host_walk_next(&walk));) {
+        const struct hl_graph range = hl_host_walk_range(&walk, op);
         for (uint32_t i = range.begin; i < range.end; i++) {
             if (ops[i].kind != HL_OP_CALL)
                 continue;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include "walk.h"
+#include "host_walk.h"
 
 #define PAUSE_NS 2000
 #define SPINS_BEFORE_PAUSE 200
@@ -45,8 +45,8 @@ static void tell(struct hl_cuda_rank *r, enum hl_host_event_kind kind, uint32_t 
 static void reserve_marks(struct hl_cuda_rank *r, uint32_t index)
 {
     const struct hl_program *program = r->job->plan->program;
-    const struct hl_walk walk = { .program = program, .rank = r->rank };
-    const struct hl_graph range = hl_walk_range(&walk, &program->rank[r->rank].ops[index]);
+    const struct hl_host_walk walk = { .program = program, .rank = r->rank };
+    const struct hl_graph range = hl_host_walk_range(&walk, &program->rank[r->rank].ops[index]);
     const uint32_t room = (HL_MARKS - 1024) / (uint32_t)program->ranks;
     _Atomic uint32_t *read = &r->job->shared->rank[r->rank].marks_read;
     uint32_t marks = 0, spins = 0;

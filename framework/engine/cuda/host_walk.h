@@ -2,16 +2,16 @@
 #pragma once
 #include "../../program/program.h"
 
-struct hl_walk {
+struct hl_host_walk {
     const struct hl_program *program;
     int rank;
     uint32_t next;      /* op that the host comes to next */
     uint16_t capturing; /* graph, or HL_NONE */
 };
 
-static inline struct hl_walk hl_walk_init(const struct hl_program *program, int rank)
+static inline struct hl_host_walk hl_host_walk_init(const struct hl_program *program, int rank)
 {
-    return (struct hl_walk){ .program = program, .rank = rank, .capturing = HL_NONE };
+    return (struct hl_host_walk){ .program = program, .rank = rank, .capturing = HL_NONE };
 }
 
 /* Between capture-begin and capture-end, device ops are recorded: nothing runs. */
@@ -22,7 +22,7 @@ static inline bool hl_is_recordable(enum hl_op_kind kind)
 }
 
 /* The next op that the host executes, or NULL at the end. Recorded ops are passed over. */
-static inline const struct hl_op *hl_walk_next(struct hl_walk *w)
+static inline const struct hl_op *hl_host_walk_next(struct hl_host_walk *w)
 {
     const struct hl_rank_program *p = &w->program->rank[w->rank];
     while (w->next < p->n_ops) {
@@ -38,7 +38,7 @@ static inline const struct hl_op *hl_walk_next(struct hl_walk *w)
 }
 
 /* The ops that an executed op runs on the device: itself, or its graph's. */
-static inline struct hl_graph hl_walk_range(const struct hl_walk *w, const struct hl_op *op)
+static inline struct hl_graph hl_host_walk_range(const struct hl_host_walk *w, const struct hl_op *op)
 {
     const uint32_t index = (uint32_t)(op - w->program->rank[w->rank].ops);
     if (op->kind == HL_OP_GRAPH_LAUNCH)

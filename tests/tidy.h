@@ -190,7 +190,8 @@ static const struct hl_part hl_parts[] = {
     { "framework/search/", 8 },
     { "reports/", 9 },
     { "framework/cli/", 10 },
-    { "tests/", 11 },
+    { "framework/library/", 11 },
+    { "tests/", 12 },
 };
 
 static inline int hl_place(const char *path)

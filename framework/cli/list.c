@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../reports/phrase.h"
+#include "../campaign/inputs.h"
 #include "../fault/weave.h"
 #include "../program/resolve.h"
 #include "../scenario/words.h"
 #include "command.h"
-#include "inputs.h"
 
 #define COLUMNS 100
 

@@ -8,10 +8,10 @@
 #include <unistd.h>
 #include "../../reports/progress.h"
 #include "../../reports/report.h"
+#include "../campaign/inputs.h"
 #include "../campaign/pool.h"
 #include "../scenario/words.h"
 #include "command.h"
-#include "inputs.h"
 
 enum {
     OPTION_ENGINE = 256,

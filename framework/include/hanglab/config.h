@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "../../../kernels/words.h"
+#include "words.h"
 
 #define HL_BACKENDS(X) \
     X(HL_BACKEND_MNNVL, "mnnvl", "FlashInfer's MNNVL backend: Lamport buffers, sentinel words") \

@@ -1,5 +1,6 @@
 /* Errors: one enum, and a message that says where it went wrong and what to do. */
 #pragma once
+#include "api.h"
 
 /* X(ID, exit code of the command, doc) */
 #define HL_STATUSES(X) \
@@ -22,8 +23,8 @@ struct hl_error {
 };
 
 /* Fills *err (which may be NULL) and returns `status`, so that a caller writes `return hl_fail(...)`. */
-enum hl_status hl_fail(struct hl_error *err, enum hl_status status, const char *format, ...)
+HL_API enum hl_status hl_fail(struct hl_error *err, enum hl_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Exit code of the command for a status. */
-int hl_status_exit_code(enum hl_status status);
+HL_API int hl_status_exit_code(enum hl_status status);

@@ -2,7 +2,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
-#include "../../../kernels/words.h"
+#include "words.h"
 
 /* In order of severity: a case's verdict is the first of these that any of its runs has. X(ID, name, doc) */
 #define HL_VERDICTS(X) \

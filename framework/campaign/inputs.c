@@ -197,7 +197,7 @@ static enum hl_status read_filters(const struct hl_inputs *inputs, char *const *
             filters[i].path_length = length;
         else if (!is_part_of_id(inputs, texts[i]))
             return hl_fail(error, HL_STATUS_USAGE,
-                           "--filter '%s': no case has %s; `hanglab list FILE` shows them", texts[i],
+                           "filter '%s': no case has %s; `hanglab list FILE` shows them", texts[i],
                            length ? "such a matrix parameter" : "this in its id");
     }
     return HL_STATUS_OK;
@@ -227,8 +227,25 @@ static enum hl_status choose(struct hl_inputs *inputs, const struct filter *filt
         }
     if (inputs->n_items == 0)
         return hl_fail(error, HL_STATUS_USAGE,
-                       "no case satisfies all of --filter; `hanglab list FILE` shows them");
+                       "no case satisfies all filters; `hanglab list FILE` shows them");
     return HL_STATUS_OK;
+}
+
+/* Applies the filters to the scenarios of `inputs`, which are given back on failure. */
+static enum hl_status filter(struct hl_inputs *inputs, char *const *texts, size_t n, struct hl_error *error)
+{
+    struct filter *filters = calloc(n + 1, sizeof *filters);
+    enum hl_status status = HL_STATUS_OK;
+    if (!filters)
+        status = hl_fail(error, HL_STATUS_MEMORY, "out of memory");
+    if (status == HL_STATUS_OK)
+        status = read_filters(inputs, texts, n, filters, error);
+    if (status == HL_STATUS_OK)
+        status = choose(inputs, filters, n, error);
+    free(filters);
+    if (status != HL_STATUS_OK)
+        hl_inputs_finish(inputs);
+    return status;
 }
 
 enum hl_status hl_inputs_load(char *const *paths, size_t n_paths, char *const *filters, size_t n_filters,
@@ -239,21 +256,34 @@ enum hl_status hl_inputs_load(char *const *paths, size_t n_paths, char *const *f
     enum hl_status status = expand(paths, n_paths, &list, error);
     if (status == HL_STATUS_OK)
         status = load_all(&list, &inputs, error);
-    struct filter *read = calloc(n_filters + 1, sizeof *read);
-    if (status == HL_STATUS_OK && !read)
-        status = hl_fail(error, HL_STATUS_MEMORY, "out of memory");
-    if (status == HL_STATUS_OK)
-        status = read_filters(&inputs, filters, n_filters, read, error);
-    if (status == HL_STATUS_OK)
-        status = choose(&inputs, read, n_filters, error);
-    free(read);
     for (size_t i = 0; i < list.count; i++)
         free(list.paths[i]);
     free(list.paths);
+    if (status != HL_STATUS_OK) {
+        hl_inputs_finish(&inputs);
+        return status;
+    }
+    status = filter(&inputs, filters, n_filters, error);
     if (status == HL_STATUS_OK)
         *ret_inputs = inputs;
-    else
+    return status;
+}
+
+enum hl_status hl_inputs_parse(const char *name, const char *text, size_t size, struct hl_inputs *ret_inputs,
+                               struct hl_error *error)
+{
+    struct hl_inputs inputs = { .scenarios = calloc(1, sizeof(struct hl_scenario *)) };
+    if (!inputs.scenarios)
+        return hl_fail(error, HL_STATUS_MEMORY, "out of memory");
+    enum hl_status status = hl_scenario_parse(name, text, size, &inputs.scenarios[0], error);
+    inputs.n_scenarios = status == HL_STATUS_OK;
+    if (status != HL_STATUS_OK) {
         hl_inputs_finish(&inputs);
+        return status;
+    }
+    status = filter(&inputs, NULL, 0, error);
+    if (status == HL_STATUS_OK)
+        *ret_inputs = inputs;
     return status;
 }
 

@@ -1,6 +1,6 @@
-/* Scenario files and folders of the command line, and the filters that choose among their cases. */
+/* Scenario files and folders that a user names, and the filters that choose among their cases. */
 #pragma once
-#include "../campaign/campaign.h"
+#include "campaign.h"
 
 struct hl_inputs {
     struct hl_scenario **scenarios;
@@ -13,4 +13,7 @@ struct hl_inputs {
  * alternatives; a case must satisfy all others. Every mistake of every file is told. */
 enum hl_status hl_inputs_load(char *const *paths, size_t n_paths, char *const *filters, size_t n_filters,
                               struct hl_inputs *ret_inputs, struct hl_error *error);
+/* One file from memory, all of its cases; `name` stands for its path. */
+enum hl_status hl_inputs_parse(const char *name, const char *text, size_t size, struct hl_inputs *ret_inputs,
+                               struct hl_error *error);
 void hl_inputs_finish(struct hl_inputs *inputs);

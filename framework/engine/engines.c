@@ -1,8 +1,8 @@
-/* Which engine a command runs on: as asked for, or what this machine has. */
+/* Which engine a run gets: as asked for, or what this machine has. */
+#include "engines.h"
 #include <string.h>
-#include "command.h"
 #ifdef HL_HAVE_CUDA
-#include "../engine/cuda/cuda.h"
+#include "cuda/cuda.h"
 #endif
 
 #ifdef HL_HAVE_CUDA
@@ -17,8 +17,7 @@ static enum hl_status find_cuda(const struct hl_engine **ret_engine, struct hl_e
 static enum hl_status find_cuda(const struct hl_engine **ret_engine, struct hl_error *error)
 {
     (void)ret_engine;
-    return hl_fail(error, HL_STATUS_NO_GPU,
-                   "--engine cuda: this build has no CUDA engine; --engine sim needs no GPU");
+    return hl_fail(error, HL_STATUS_NO_GPU, "engine cuda: this build has none; engine sim needs no GPU");
 }
 #endif
 
@@ -30,7 +29,7 @@ enum hl_status hl_find_engine(const char *name, const struct hl_engine **ret_eng
     if (strcmp(name, "cuda") == 0)
         return find_cuda(ret_engine, error);
     if (strcmp(name, "auto") != 0)
-        return hl_fail(error, HL_STATUS_USAGE, "--engine takes sim, cuda or auto, not '%s'", name);
+        return hl_fail(error, HL_STATUS_USAGE, "the engine is sim, cuda or auto, not '%s'", name);
     struct hl_error why_not;
     find_cuda(ret_engine, &why_not);
     return HL_STATUS_OK;

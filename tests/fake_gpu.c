@@ -339,6 +339,7 @@ void hl_fake_gpu_run(struct hl_fake_gpu *gpu, const struct hl_feed *feed)
                  HL_STATUS_OK);
     for (int rank = 0; rank < gpu->program->ranks; rank++)
         cr_assert_eq(pthread_create(&gpu->rank[rank].thread, NULL, rank_main, &gpu->rank[rank]), 0);
+    atomic_store(&gpu->job.go, true);
     do {
         over = true;
         for (int rank = 0; rank < gpu->program->ranks; rank++)

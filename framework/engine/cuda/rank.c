@@ -226,20 +226,21 @@ static enum hl_status begin_capture(struct hl_cuda_rank *r, const struct hl_op *
                  "begin a capture", error);
 }
 
-static enum hl_status end_capture(struct hl_cuda_rank *r, struct hl_error *error)
+static enum hl_status end_capture(struct hl_cuda_rank *r, CUgraph *ret_graph, struct hl_error *error)
 {
-    const struct hl_driver *d = r->job->driver;
-    const CUstream stream = r->streams[r->capture_stream];
-    CUgraphExec *exec = &r->graphs[r->capturing];
-    CUgraph graph = NULL;
     r->capturing = HL_NONE;
-    enum hl_status status = check(r, d->cuStreamEndCapture(stream, &graph), "end a capture", error);
-    if (!status)
-        status = check(r, d->cuGraphInstantiateWithFlags(exec, graph, 0), "instantiate a graph", error);
+    return check(r, r->job->driver->cuStreamEndCapture(r->streams[r->capture_stream], ret_graph),
+                 "end a capture", error);
+}
+
+/* The graph itself was made before the run (make_graphs); the program's capture is a capture for its effects
+ * on the host. */
+static enum hl_status end_program_capture(struct hl_cuda_rank *r, struct hl_error *error)
+{
+    CUgraph graph = NULL;
+    const enum hl_status status = end_capture(r, &graph, error);
     if (graph)
-        d->cuGraphDestroy(graph);
-    if (!status)
-        status = check(r, d->cuGraphUpload(*exec, stream), "upload a graph", error);
+        r->job->driver->cuGraphDestroy(graph);
     return status;
 }
 
@@ -348,7 +349,7 @@ static enum hl_status run_op(struct hl_cuda_rank *r, uint32_t index, struct hl_e
     case HL_OP_COPY: return copy(r, index, op, error);
     case HL_OP_ALLOC: return alloc(r, op, error);
     case HL_OP_CAPTURE_BEGIN: return begin_capture(r, op, error);
-    case HL_OP_CAPTURE_END: return end_capture(r, error);
+    case HL_OP_CAPTURE_END: return end_program_capture(r, error);
     case HL_OP_GRAPH_LAUNCH:
         return check(r, d->cuGraphLaunch(r->graphs[op->graph], stream), "launch a graph", error);
     case HL_OP_EVENT_RECORD:
@@ -360,6 +361,56 @@ static enum hl_status run_op(struct hl_cuda_rank *r, uint32_t index, struct hl_e
     case HL_OP_HOST_DELAY: delay(r, op->delay_ns); return HL_STATUS_OK;
     default: return HL_STATUS_OK;
     }
+}
+
+/*
+ * Graphs are instantiated before anything runs. Virtual ranks share a context, and there an instantiation can
+ * wait for kernels in flight: on an H100 (driver 580) the 30th one of a rank did not return while a peer's
+ * kernel spun for this rank's next call. Ranks with GPUs of their own do not have that wait.
+ */
+
+static enum hl_status make_graph(struct hl_cuda_rank *r, uint16_t index, struct hl_error *error)
+{
+    const struct hl_driver *d = r->job->driver;
+    CUgraph graph = NULL;
+    const enum hl_status ended = end_capture(r, &graph, error);
+    if (ended)
+        return ended;
+    enum hl_status status =
+        check(r, d->cuGraphInstantiateWithFlags(&r->graphs[index], graph, 0), "instantiate a graph", error);
+    d->cuGraphDestroy(graph);
+    if (!status)
+        status = check(r, d->cuGraphUpload(r->graphs[index], r->streams[r->capture_stream]), "upload a graph",
+                       error);
+    return status;
+}
+
+static enum hl_status make_graphs(struct hl_cuda_rank *r, struct hl_error *error)
+{
+    const struct hl_rank_program *p = &r->job->plan->program->rank[r->rank];
+    enum hl_status status = HL_STATUS_OK;
+    for (uint32_t i = 0; !status && i < p->n_ops && !is_over(r->job); i++) {
+        const struct hl_op *op = &p->ops[i];
+        if (op->kind == HL_OP_CAPTURE_BEGIN)
+            status = begin_capture(r, op, error);
+        else if (op->kind == HL_OP_CAPTURE_END)
+            status = make_graph(r, op->graph, error);
+        else if (r->capturing != HL_NONE && hl_is_recordable(op->kind))
+            status = run_op(r, i, error);
+    }
+    for (int stream = 0; !status && stream < r->job->plan->program->n_streams; stream++)
+        status = drain(r, r->streams[stream], error);
+    return status;
+}
+
+/* False: the run is over before it began. */
+static bool wait_for_go(struct hl_cuda_rank *r)
+{
+    uint32_t spins = 0;
+    atomic_fetch_add(&r->job->ready, 1);
+    while (!atomic_load(&r->job->go) && !is_over(r->job))
+        pause_a_little(&spins);
+    return !is_over(r->job);
 }
 
 /* The first failure of the run is the one that counts. */
@@ -382,7 +433,10 @@ void hl_cuda_rank_run(struct hl_cuda_rank *r)
     struct hl_error error;
     enum hl_status status = check(r, r->job->driver->cuCtxSetCurrent(r->job->context), "use the GPU", &error);
     uint32_t i = 0;
-    for (; !status && i < p->n_ops && !is_over(r->job); i++) {
+    if (!status)
+        status = make_graphs(r, &error);
+    const bool goes = !status && wait_for_go(r);
+    for (; goes && !status && i < p->n_ops && !is_over(r->job); i++) {
         atomic_store(&shared->op, i);
         atomic_store(&shared->since_ns, hl_monotonic_ns());
         if (p->ops[i].kind == HL_OP_EXIT)

@@ -18,6 +18,8 @@ struct hl_cuda_job {
     struct hl_mark_ring ring;
     uint32_t *copies;
     _Atomic uint32_t barriers[HL_RANKS_MAX]; /* that a rank has come to */
+    _Atomic uint32_t ready;                  /* ranks whose graphs are made */
+    _Atomic bool go;                         /* programs may begin */
 };
 
 struct hl_cuda_rank {
@@ -32,7 +34,8 @@ struct hl_cuda_rank {
     pthread_t thread;
 };
 
-/* Runs the program to its end, or until the run is aborted or fails. What fails is said in shared memory. */
+/* Makes the program's graphs, says so in job->ready and waits for job->go; then runs the program to its end,
+ * or until the run is aborted or fails. What fails is said in shared memory. */
 void hl_cuda_rank_run(struct hl_cuda_rank *rank);
 
 /* What the kernels of a call op are launched with. */

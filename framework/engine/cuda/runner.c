@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #define STAGING_WORDS 65536u
@@ -215,6 +216,8 @@ static enum hl_status prepare_memory(struct runner *r, struct hl_error *error)
     memset(shared->marks, 0, sizeof shared->marks);
     memset(shared->rank, 0, sizeof shared->rank);
     memset(r->job.barriers, 0, sizeof r->job.barriers);
+    atomic_store(&r->job.ready, 0);
+    atomic_store(&r->job.go, false);
     TRY(cuMemsetD8Async((CUdeviceptr)(uintptr_t)r->job.ring.taken, 0, 4, r->side));
     TRY(cuMemsetD8Async(r->job.memory + r->plan.counters_at, 0, r->plan.counters_bytes, r->side));
     for (int rank = 0; rank < r->program->ranks; rank++) {
@@ -240,6 +243,9 @@ static enum hl_status start_threads(struct runner *r, struct hl_error *error)
     for (int rank = 0; rank < r->program->ranks; rank++)
         if (pthread_create(&r->rank[rank].thread, NULL, rank_main, &r->rank[rank]) != 0)
             return hl_fail(error, HL_STATUS_INTERNAL, "cannot start a host thread for rank %d", rank);
+    while (atomic_load(&r->job.ready) < (uint32_t)r->program->ranks && !atomic_load(&r->shared->failed))
+        nanosleep(&(struct timespec){ .tv_nsec = 20000 }, NULL);
+    atomic_store(&r->job.go, true);
     return HL_STATUS_OK;
 }
 

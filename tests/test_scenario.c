@@ -45,7 +45,7 @@ Test(scenario, an_empty_one_is_a_single_case_with_the_documented_defaults)
     cr_assert_eq(g->subject.backend, HL_BACKEND_MNNVL);
     cr_assert_eq(g->subject.hidden, 4096);
     cr_assert_eq(g->subject.sentinel_compare, HL_COMPARE_BITS);
-    cr_assert_eq(g->subject.workspaces, 1);
+    cr_assert_eq(g->subject.workspaces, 0); /* auto */
     cr_assert_eq(g->schedule.mode, HL_MODE_EAGER);
     cr_assert_eq(g->schedule.n_sizes, 0, "auto");
     cr_assert_eq(g->schedule.warmups, -1);

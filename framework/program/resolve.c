@@ -60,8 +60,7 @@ static enum hl_backend sglang_asked_backend(const struct hl_config *c, struct hl
     if (asked < 0)
         return c->subject.backend;
     if (c->subject.backend != HL_BACKEND_AUTO && c->subject.backend != (enum hl_backend)asked)
-        NOTE("the engine's flags choose backend %s, not subject.backend %s", backend_names[asked],
-             backend_names[c->subject.backend]);
+        NOTE("the engine's flags choose backend %s", backend_names[asked]);
     return (enum hl_backend)asked;
 }
 

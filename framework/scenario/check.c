@@ -62,7 +62,9 @@ static void check_fault(struct check *c, int index)
         hl_diagnose(diagnostics, place_of(c, path, kind_place), (struct hl_hint){ 0 },
                     "there is no rank %d: world.ranks is %d, and ranks count from 0", fault->rank,
                     c->config->world.ranks);
-    if (fault->kind == HL_FAULT_SWAP_ORDER && c->config->subject.workspaces < 2)
+    const bool two_by_preset =
+        c->config->subject.workspaces == 0 && c->config->schedule.preset == HL_PRESET_SGLANG;
+    if (fault->kind == HL_FAULT_SWAP_ORDER && c->config->subject.workspaces < 2 && !two_by_preset)
         hl_diagnose(diagnostics, kind_place, (struct hl_hint){ .expected = "subject.workspaces: 2" },
                     "%s swaps calls of two workspaces, and there is one", name);
     if (fault->kind == HL_FAULT_OTHER_SIZE && fault->tokens == 0)

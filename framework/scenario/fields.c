@@ -56,8 +56,10 @@ static const struct hl_field scenario_rows[] = {
       .doc = "A wrong build of the subject: the negative control." },
     { "subject.fallback", HL_KIND_WORD, AT(subject.fallback), .words = &hl_words_fallbacks, .initial = "none",
       .doc = "What happens when the fused call returns nothing instead of running." },
-    { "subject.workspaces", HL_KIND_INT, AT(subject.workspaces), .min = 1, .max = 2, .initial = "1",
-      .doc = "1, or 2: attention and MLP calls on workspaces of their own." },
+    { "subject.workspaces", HL_KIND_INT, AT(subject.workspaces), .min = 1, .max = 2, .also = "auto",
+      .also_value = 0, .initial = "auto",
+      .doc = "1, or 2: attention and MLP calls on workspaces of their own. auto = the preset's own number; "
+             "1 without one." },
 
     { "schedule", HL_KIND_SECTION, .doc = "How the calls are issued." },
     { "schedule.preset", HL_KIND_WORD, AT(schedule.preset), .words = &hl_words_presets, .initial = "none",
@@ -73,8 +75,7 @@ static const struct hl_field scenario_rows[] = {
     { "schedule.sizes", HL_KIND_SIZES, AT(schedule.sizes), .min = 1, .max = TOKENS_MAX, .also = "auto",
       .initial = "auto",
       .doc = "Token counts: one graph is captured for each; eager: the counts that occur. auto = the "
-             "preset's own list; "
-             "without a preset 512, 256, 64 and 4." },
+             "preset's own list; without a preset 512, 256, 64 and 4." },
     { "schedule.pieces", HL_KIND_INT, AT(schedule.pieces), .min = 0, .max = 1024, .initial = "0",
       .doc = "Piecewise, breakable: graphs that a forward pass is cut into; 0 = a cut at every split op." },
     { "schedule.warmups", HL_KIND_INT, AT(schedule.warmups), .min = 0, .max = 1000, .also = "auto",

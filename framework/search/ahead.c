@@ -1,0 +1,156 @@
+/* Which step may be taken at once and alone: partial-order reduction without a model of the protocol.
+ *
+ * A step of agent p may be taken alone when nothing that the others can do while p stands still depends on it
+ * (a persistent set of one step; Godefroid 1996). Persistent sets preserve every deadlock, and need no cycle
+ * condition for that; they preserve nothing about fairness, so no liveness property is checked on top.
+ *
+ * What the others can do is not guessed: the step sources are run ahead without p, until all others wait. One
+ * run covers every schedule because memory keeps what any of them may read: a row that was stored in this
+ * run, or that another CTA of the rank may still poll, stays readable when it is cleared. So each wait for
+ * rows that some schedule passes without p is passed here too, and since a CTA's way is decided by its waits
+ * and by the flags of its own rank, all steps that are possible without p are met. The completion of a kernel
+ * only ever enables steps, so it needs no place in a footprint.
+ *
+ * Assumptions, and what is done where they fail:
+ *  - flags of a rank are changed by one stream only, in stream order: hl_space_is_reducible() refuses two
+ *    streams on one workspace;
+ *  - a flag of another rank (trtllm's barrier) takes at most one new value while p stands still: otherwise
+ *    the step is not taken alone;
+ *  - the run ends: otherwise (a rank that can go on for ever without p) the step is not taken alone. */
+#include <string.h>
+#include "space.h"
+
+static bool overlap(const struct hl_touch *a, const struct hl_touch *b)
+{
+    if (a->stride == 1 && b->stride == 1)
+        return a->at - b->at < b->count || b->at - a->at < a->count;
+    const struct hl_touch *wide = a->stride > b->stride ? a : b, *other = wide == a ? b : a;
+    for (uint32_t i = 0; i < other->count; i++) {
+        const uint32_t offset = other->at + i * other->stride - wide->at;
+        if (offset < wide->count * wide->stride && offset % wide->stride == 0)
+            return true;
+    }
+    return false;
+}
+
+bool hl_footprints_conflict(const struct hl_footprint *a, int workspace_a, const struct hl_footprint *b,
+                            int workspace_b)
+{
+    if (a->n == HL_TOUCHES_MAX || b->n == HL_TOUCHES_MAX)
+        return true; /* not all was noted */
+    if (workspace_a != workspace_b)
+        return false;
+    for (uint32_t i = 0; i < a->n; i++)
+        for (uint32_t j = 0; j < b->n; j++) {
+            const struct hl_touch *x = &a->touch[i], *y = &b->touch[j];
+            if (x->rank != y->rank || (x->kind == y->kind && x->kind != HL_TOUCH_STORE))
+                continue;
+            if (overlap(x, y))
+                return true;
+        }
+    return false;
+}
+
+bool hl_space_is_reducible(const struct hl_space *s)
+{
+    for (int rank = 0; rank < s->spec.ranks; rank++) {
+        unsigned used[HL_SPACE_STREAMS_MAX] = { 0 };
+        for (int stream = 0; stream < s->spec.streams; stream++)
+            for (uint32_t i = 0; i < s->spec.program[rank][stream].n; i++)
+                used[stream] |= 1u << s->spec.program[rank][stream].calls[i].workspace;
+        if (used[0] & used[1])
+            return false;
+    }
+    return true;
+}
+
+/* May another CTA of the rank still poll this buffer? One that has not read the flags yet will take the
+ * current one. */
+static bool is_polled_by_another(const struct hl_space *s, uint32_t agent, uint32_t at)
+{
+    const struct hl_layout *l = &s->layout[s->touched_workspace];
+    const int rank = s->agent[agent].rank;
+    const uint32_t buffer = (at - l->buffers_at) / l->words_per_buffer;
+    const uint32_t current =
+        s->words[s->touched_workspace][rank]
+                [l->family == HL_FAMILY_TRTLLM ? (uint32_t)HL_TRTLLM_CURRENT : (uint32_t)HL_MNNVL_CURRENT];
+    const uint32_t per_rank = s->agents / (uint32_t)s->spec.ranks;
+    for (uint32_t i = (uint32_t)rank * per_rank; i < (uint32_t)(rank + 1) * per_rank; i++)
+        if (i != agent && hl_space_is_running(&s->agent[i]) &&
+            (s->agent[i].its_cta->step.buffer == buffer || current == buffer))
+            return true;
+    return false;
+}
+
+/* Notes what the step stored, and keeps rows readable that it cleared while some schedule may read them. */
+static void keep_rows(struct hl_space *s, uint32_t agent, uint32_t before)
+{
+    const struct hl_store *store = &s->store;
+    if (!store->count || store->at >= s->live[s->touched_workspace])
+        return;
+    uint32_t *stored = &s->stored[s->touched_workspace][store->rank][store->at];
+    if (!store->clears)
+        *stored = s->ahead_runs;
+    else if (*stored == s->ahead_runs || is_polled_by_another(s, agent, store->at))
+        s->words[s->touched_workspace][store->rank][store->at] = before;
+}
+
+static bool stores_a_flag_of_another(const struct hl_space *s, int rank)
+{
+    const struct hl_layout *l = &s->layout[s->touched_workspace];
+    return s->store.count && s->store.rank != rank && s->store.at >= l->barrier_at &&
+           l->family == HL_FAMILY_TRTLLM;
+}
+
+/* Runs one agent until it waits. False: a step conflicts, or the run has gone too far. */
+static bool run_agent(struct hl_space *s, uint32_t agent, uint32_t *p, const struct hl_footprint *footprint,
+                      int workspace, uint32_t *steps_left, uint8_t *flags_stored, bool *ret_went)
+{
+    const struct hl_space_agent *a = &s->agent[agent];
+    const int rank = a->rank;
+    uint32_t kept[HL_SPACE_WORKSPACES_MAX][HL_SPACE_LIVE_MAX]; /* which word a clear hits is known too late */
+    for (;;) {
+        for (int w = 0; w < s->spec.workspaces; w++)
+            memcpy(kept[w], s->words[w][rank], s->live[w] * sizeof(uint32_t));
+        if (!hl_space_is_running(a))
+            return true;
+        if (hl_space_call(s, a)->fills)
+            return false; /* it would take away what some schedule reads */
+        if (!hl_space_step(s, agent))
+            return true;
+        *ret_went = true;
+        if (--*steps_left == 0 ||
+            hl_footprints_conflict(footprint, workspace, &s->footprint, s->touched_workspace))
+            return false;
+        if (stores_a_flag_of_another(s, rank) && ++flags_stored[agent] > s->spec.ranks - 1)
+            return false;
+        if (!s->retired)
+            keep_rows(s, agent, s->store.clears ? kept[s->touched_workspace][s->store.at] : 0);
+        if (s->retired) {
+            if (rank == s->agent[*p].rank && a->stream == s->agent[*p].stream)
+                *p -= (uint32_t)s->retired * s->ctas_max;
+            return true;
+        }
+    }
+}
+
+bool hl_space_may_go_ahead(struct hl_space *s, const unsigned char *state, uint32_t agent,
+                           const struct hl_footprint *footprint, int workspace)
+{
+    if (footprint->n == 0)
+        return true;
+    const struct hl_footprint own = *footprint;
+    static _Thread_local uint8_t flags_stored[4096];
+    memset(flags_stored, 0, sizeof flags_stored);
+    uint32_t steps_left = s->agents * 16 * (uint32_t)(s->spec.ranks + 4); /* some calls of every CTA */
+    s->ahead_runs++;
+    hl_space_load(s, state);
+    s->base = NULL;
+    for (bool went = true; went;) {
+        went = false;
+        for (uint32_t a = 0; a < s->agents; a++)
+            if (a != agent && !run_agent(s, a, &agent, &own, workspace, &steps_left, flags_stored, &went))
+                return false;
+    }
+    return true;
+}

@@ -1,0 +1,298 @@
+/* Breadth-first search, level by level; see explore.h. */
+#include "explore.h"
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "visited.h"
+
+enum { CLOCK_EVERY = 256, BATCH = 16 };
+#define NOBODY UINT32_MAX
+
+/* A level: states side by side, each with its hash and its number. */
+struct item {
+    struct hl_hash hash;
+    uint64_t number;
+};
+struct level {
+    unsigned char *states;
+    struct item *items;
+    size_t n, capacity;
+};
+
+/* A step whose state is perhaps new. */
+struct pending {
+    struct hl_hash hash;
+    size_t from; /* index in the level */
+    uint32_t agent;
+};
+
+struct step_to {
+    uint32_t parent;
+    uint16_t agent;
+};
+
+struct search {
+    struct hl_space *space;
+    const struct hl_explore_options *options;
+    struct hl_explored *out;
+    struct hl_error *error;
+    struct hl_visited table;
+    struct level now, next;
+    struct step_to *ways; /* [state number] how it was reached */
+    size_t ways_capacity;
+    struct pending *pending;
+    uint32_t n_pending;
+    uint64_t hang_number;
+    struct timespec start;
+};
+
+static double seconds_since(const struct timespec *start)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - start->tv_sec) + 1e-9 * (double)(now.tv_nsec - start->tv_nsec);
+}
+
+static enum hl_status out_of_memory(struct search *x)
+{
+    return hl_fail(x->error, HL_STATUS_MEMORY, "out of memory at %llu states; bound the search with --states",
+                   (unsigned long long)x->out->states);
+}
+
+static enum hl_status reserve(struct search *x, struct level *l)
+{
+    if (l->n < l->capacity)
+        return HL_STATUS_OK;
+    const size_t capacity = l->capacity ? l->capacity * 2 : 1024;
+    unsigned char *states = realloc(l->states, capacity * x->space->state_bytes);
+    if (states)
+        l->states = states;
+    struct item *items = realloc(l->items, capacity * sizeof *items);
+    if (items)
+        l->items = items;
+    if (!states || !items)
+        return out_of_memory(x);
+    l->capacity = capacity;
+    return HL_STATUS_OK;
+}
+
+static enum hl_status note_way(struct search *x, uint64_t number, uint64_t parent, uint32_t agent)
+{
+    if (!x->options->keep_path)
+        return HL_STATUS_OK;
+    if (number == x->ways_capacity) {
+        const size_t capacity = x->ways_capacity ? x->ways_capacity * 2 : 4096;
+        struct step_to *ways = realloc(x->ways, capacity * sizeof *ways);
+        if (!ways)
+            return out_of_memory(x);
+        x->ways = ways;
+        x->ways_capacity = capacity;
+    }
+    x->ways[number] = (struct step_to){ (uint32_t)parent, (uint16_t)agent };
+    return HL_STATUS_OK;
+}
+
+/* Adds the state that the step of `agent` leads to to the next level, unless it was met before. */
+static enum hl_status meet(struct search *x, const unsigned char *from, struct hl_hash hash, uint64_t parent,
+                           uint32_t agent)
+{
+    struct hl_space *s = x->space;
+    bool is_new;
+    x->out->steps++;
+    enum hl_status status = hl_visited_add(&x->table, hash, &is_new, x->error);
+    if (status || !is_new)
+        return status;
+    status = reserve(x, &x->next);
+    if (status)
+        return status;
+    const uint64_t checks[] = { s->overwrites, s->broken_polls };
+    hl_space_load(s, from);
+    if (agent != NOBODY)
+        hl_space_step(s, agent);
+    s->overwrites = checks[0];
+    s->broken_polls = checks[1];
+    hl_space_save(s, x->next.states + x->next.n * s->state_bytes);
+    x->next.items[x->next.n++] = (struct item){ hash, x->out->states };
+    return note_way(x, x->out->states++, parent, agent);
+}
+
+/* The loaded state has no step. */
+static void note_hang(struct search *x, const struct item *item)
+{
+    if (hl_space_ended(x->space))
+        return;
+    if (!x->out->hangs++)
+        x->hang_number = item->number;
+    x->out->hang_set.low += item->hash.low;
+    x->out->hang_set.high += item->hash.high;
+}
+
+/* All steps of some states. The table is larger than any cache, so that its places are asked for while
+ * other steps are hashed, and a state that turns out new is made again. */
+static enum hl_status expand_fully(struct search *x, size_t first, size_t n)
+{
+    struct hl_space *s = x->space;
+    x->n_pending = 0;
+    for (size_t i = first; i < first + n; i++) {
+        const struct item *item = &x->now.items[i];
+        const uint32_t before = x->n_pending;
+        hl_space_load(s, x->now.states + i * s->state_bytes);
+        for (uint32_t agent = 0; agent < s->agents; agent++) {
+            if (!hl_space_step(s, agent))
+                continue;
+            const struct hl_hash hash = hl_space_hash_after(s, agent, item->hash);
+            hl_visited_prefetch(&x->table, hash);
+            x->pending[x->n_pending++] = (struct pending){ hash, i, agent };
+            hl_space_undo(s, agent);
+        }
+        if (x->n_pending == before)
+            note_hang(x, item);
+    }
+    for (uint32_t i = 0; i < x->n_pending; i++) {
+        const struct pending *p = &x->pending[i];
+        const enum hl_status status = meet(x, x->now.states + p->from * s->state_bytes, p->hash,
+                                           x->now.items[p->from].number, p->agent);
+        if (status)
+            return status;
+    }
+    return HL_STATUS_OK;
+}
+
+/* One step where one will do, else all. */
+static enum hl_status expand_reduced(struct search *x, size_t i)
+{
+    struct hl_space *s = x->space;
+    const unsigned char *state = x->now.states + i * s->state_bytes;
+    const struct item *item = &x->now.items[i];
+    uint32_t n = 0, first = 0;
+    hl_space_load(s, state);
+    for (uint32_t agent = 0; agent < s->agents; agent++) {
+        if (!hl_space_step(s, agent))
+            continue;
+        x->pending[n++] = (struct pending){ hl_space_hash_after(s, agent, item->hash), i, agent };
+        const struct hl_footprint footprint = s->footprint;
+        const bool alone = hl_space_may_go_ahead(s, state, agent, &footprint, s->touched_workspace);
+        hl_space_load(s, state);
+        if (alone) {
+            first = n - 1;
+            break;
+        }
+    }
+    if (n == 0)
+        note_hang(x, item);
+    for (uint32_t k = first; k < n; k++) {
+        const enum hl_status status = meet(x, state, x->pending[k].hash, item->number, x->pending[k].agent);
+        if (status)
+            return status;
+    }
+    return HL_STATUS_OK;
+}
+
+static bool is_over_budget(const struct search *x, uint64_t batches)
+{
+    const struct hl_explore_options *o = x->options;
+    return (o->states_max && x->out->states >= o->states_max) ||
+           (o->keep_path && x->out->states >= UINT32_MAX) ||
+           (o->seconds_max > 0 && batches % CLOCK_EVERY == 0 && seconds_since(&x->start) > o->seconds_max);
+}
+
+static enum hl_status walk_levels(struct search *x)
+{
+    uint64_t batches = 0;
+    while (x->next.n) {
+        const struct level done = x->now;
+        x->now = x->next;
+        x->next = done;
+        x->next.n = 0;
+        const size_t batch = x->out->reduced ? 1 : BATCH;
+        for (size_t i = 0; i < x->now.n; i += batch) {
+            const size_t n = x->now.n - i < batch ? x->now.n - i : batch;
+            const enum hl_status status = x->out->reduced ? expand_reduced(x, i) : expand_fully(x, i, n);
+            if (status)
+                return status;
+            if (x->out->hangs && !x->options->all_hangs) {
+                x->out->answer = HL_ANSWER_HANG;
+                return HL_STATUS_OK;
+            }
+            if (is_over_budget(x, ++batches)) {
+                x->out->answer = x->out->hangs ? HL_ANSWER_HANG : HL_ANSWER_BOUND_REACHED;
+                return HL_STATUS_OK;
+            }
+        }
+        x->out->depth += x->next.n != 0;
+    }
+    x->out->answer = x->out->hangs ? HL_ANSWER_HANG : HL_ANSWER_PROVEN_FREE;
+    return HL_STATUS_OK;
+}
+
+static enum hl_status trace_back(struct search *x)
+{
+    struct hl_path *path = &x->out->path;
+    uint32_t n = 0;
+    for (uint64_t at = x->hang_number; at; at = x->ways[at].parent)
+        n++;
+    path->agents = calloc(n ? n : 1, sizeof *path->agents);
+    if (!path->agents)
+        return out_of_memory(x);
+    path->n = n;
+    for (uint64_t at = x->hang_number; at; at = x->ways[at].parent)
+        path->agents[--n] = x->ways[at].agent;
+    return HL_STATUS_OK;
+}
+
+static enum hl_status search(struct search *x)
+{
+    struct hl_space *s = x->space;
+    struct hl_hash hash;
+    enum hl_status status = hl_visited_init(&x->table, x->error);
+    x->pending = calloc((size_t)s->agents * BATCH, sizeof *x->pending);
+    unsigned char *start = calloc(1, s->state_bytes);
+    if (!status && (!x->pending || !start))
+        status = out_of_memory(x);
+    if (!status) {
+        hl_space_start(s, start, &hash);
+        status = meet(x, start, hash, 0, NOBODY);
+        x->out->steps = 0;
+    }
+    free(start);
+    if (!status)
+        status = walk_levels(x);
+    if (!status && x->out->hangs && x->options->keep_path)
+        status = trace_back(x);
+    return status;
+}
+
+enum hl_status hl_explore(struct hl_space *space, const struct hl_explore_options *options,
+                          struct hl_explored *ret_explored, struct hl_error *error)
+{
+    struct hl_explored out = { .reduced = options->reduce && hl_space_is_reducible(space) };
+    struct search x = { .space = space, .options = options, .out = &out, .error = error };
+    clock_gettime(CLOCK_MONOTONIC, &x.start);
+    space->overwrites = space->broken_polls = 0;
+    const enum hl_status status = search(&x);
+    out.seconds = seconds_since(&x.start);
+    out.overwrites = space->overwrites;
+    out.broken_polls = space->broken_polls;
+    if (out.states)
+        out.bytes_per_state = (double)(x.table.capacity * sizeof *x.table.slots +
+                                       (options->keep_path ? x.ways_capacity * sizeof *x.ways : 0)) /
+                              (double)out.states;
+    hl_visited_finish(&x.table);
+    free(x.now.states);
+    free(x.now.items);
+    free(x.next.states);
+    free(x.next.items);
+    free(x.ways);
+    free(x.pending);
+    if (status)
+        hl_path_finish(&out.path);
+    else
+        *ret_explored = out;
+    return status;
+}
+
+void hl_path_finish(struct hl_path *path)
+{
+    free(path->agents);
+    *path = (struct hl_path){ 0 };
+}

@@ -1,0 +1,236 @@
+/* Steps of the space: launch, one step of a CTA, completion; see space.h. */
+#include "space.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct hl_space_stream *stream_of(const struct hl_space *s, int rank, int stream)
+{
+    return (struct hl_space_stream *)(s->control + (size_t)rank * s->rank_bytes) + stream;
+}
+static struct hl_space_kernel *kernels_of(const struct hl_space *s, int rank, int stream)
+{
+    struct hl_space_stream *end = stream_of(s, rank, s->spec.streams);
+    return (struct hl_space_kernel *)end + stream * s->kernels;
+}
+static struct hl_space_cta *ctas_of(const struct hl_space *s, int rank, int stream, int kernel)
+{
+    struct hl_space_kernel *end = kernels_of(s, rank, s->spec.streams);
+    return (struct hl_space_cta *)end + (size_t)(stream * s->kernels + kernel) * s->ctas_max;
+}
+static uint32_t *regs_of(const struct hl_space *s, int rank, int stream, int kernel, uint32_t cta)
+{
+    struct hl_space_cta *end = ctas_of(s, rank, s->spec.streams, 0);
+    return (uint32_t *)end + ((size_t)(stream * s->kernels + kernel) * s->ctas_max + cta);
+}
+
+void hl_space_find_agents(struct hl_space *s)
+{
+    const uint32_t per_rank = (uint32_t)(s->spec.streams * s->kernels);
+    for (uint32_t i = 0; i < s->agents; i++) {
+        const uint32_t kernel = i / s->ctas_max;
+        struct hl_space_agent a = { .rank = (int)(kernel / per_rank),
+                                    .stream = (int)(kernel % per_rank) / s->kernels,
+                                    .kernel = (int)kernel % s->kernels,
+                                    .cta = i % s->ctas_max };
+        a.its_kernel = kernels_of(s, a.rank, a.stream) + a.kernel;
+        a.its_cta = ctas_of(s, a.rank, a.stream, a.kernel) + a.cta;
+        a.its_regs = regs_of(s, a.rank, a.stream, a.kernel, a.cta);
+        s->agent[i] = a;
+    }
+}
+
+static struct hl_cx *cx_of(const struct hl_space *s, int rank, int stream, uint32_t call, uint32_t which)
+{
+    return &s->cx[(((size_t)rank * HL_SPACE_STREAMS_MAX + (size_t)stream) * HL_SPACE_CALLS_MAX + call) * 2 +
+                  which];
+}
+
+static int kernels_of_call(const struct hl_space_call *call)
+{
+    return call->fills ? 1 : hl_protocol_kernels(call->protocol).count;
+}
+
+static uint32_t ctas_of_call(const struct hl_space *s, const struct hl_space_call *call, uint32_t which)
+{
+    return call->fills ? 1
+                       : hl_kernel_ctas(hl_protocol_kernels(call->protocol).kernels[which], call->tokens,
+                                        s->spec.sms);
+}
+
+/* Launches what may start. A launch commutes with every step, so it is taken at once, with the step that
+ * allowed it. */
+void hl_space_launch(struct hl_space *s, int rank, int stream)
+{
+    const struct hl_space_stream_program *p = &s->spec.program[rank][stream];
+    struct hl_space_stream *q = stream_of(s, rank, stream);
+    struct hl_space_kernel *kernels = kernels_of(s, rank, stream);
+    while (q->next < p->n && q->in_flight < s->kernels) {
+        const struct hl_space_call *call = &p->calls[q->next];
+        const struct hl_space_kernel *before = q->in_flight ? &kernels[q->in_flight - 1] : NULL;
+        if (before && (call->fills || before->triggered < before->ctas))
+            return;
+        kernels[q->in_flight] = (struct hl_space_kernel){ .call = q->next,
+                                                          .which = q->which,
+                                                          .number = q->number,
+                                                          .ctas = (uint8_t)ctas_of_call(s, call, q->which) };
+        q->in_flight++;
+        if (++q->which < kernels_of_call(call))
+            continue;
+        q->which = 0;
+        if (s->spec.mutant == HL_MUTANT_DROP_STORE && q->number < HL_SPACE_NUMBER_MAX && !call->fills)
+            q->number++;
+        q->next++;
+        if (q->next == p->n && p->loop_to != UINT32_MAX)
+            q->next = (uint16_t)p->loop_to;
+    }
+}
+
+/* Takes completed kernels off the stream; the others move up, so that a state has one form only. */
+static void retire(struct hl_space *s, int rank, int stream)
+{
+    struct hl_space_stream *q = stream_of(s, rank, stream);
+    struct hl_space_kernel *kernels = kernels_of(s, rank, stream);
+    const size_t left = (size_t)s->kernels - 1;
+    while (q->in_flight && kernels[0].ended == kernels[0].ctas) {
+        struct hl_space_cta *ctas = ctas_of(s, rank, stream, 0);
+        uint32_t *regs = regs_of(s, rank, stream, 0, 0);
+        memmove(kernels, kernels + 1, left * sizeof *kernels);
+        memmove(ctas, ctas + s->ctas_max, left * s->ctas_max * sizeof *ctas);
+        memmove(regs, regs + s->ctas_max, left * s->ctas_max * sizeof *regs);
+        memset(kernels + left, 0, sizeof *kernels);
+        memset(ctas + left * s->ctas_max, 0, s->ctas_max * sizeof *ctas);
+        memset(regs + left * s->ctas_max, 0, s->ctas_max * sizeof *regs);
+        q->in_flight--;
+        s->retired++;
+    }
+}
+
+void hl_space_fill_workspace(const struct hl_space *s, int workspace, int rank)
+{
+    const struct hl_layout *l = &s->layout[workspace];
+    uint32_t *words = s->words[workspace][rank];
+    memset(words, 0, l->words * sizeof *words);
+    for (uint32_t i = l->buffers_at; i < l->buffers_at + 3 * l->words_per_buffer; i++)
+        words[i] = hl_sentinel_word(l);
+    hl_workspace_flags(l, words);
+}
+
+/* Does the CTA wait, and look at this row meanwhile? A wait that fails changes nothing, so it is tried. */
+static bool looks_at(struct hl_space *s, uint32_t agent, int workspace, uint32_t row)
+{
+    if (hl_space_step(s, agent) || s->touched_workspace != workspace)
+        return false;
+    for (uint32_t i = 0; i < s->footprint.n; i++) {
+        const struct hl_touch *t = &s->footprint.touch[i];
+        if (row - t->at < t->count)
+            return true;
+    }
+    return false;
+}
+
+/* The row that the last step cleared had not been read by all who wait for its call, if a wait of the rank
+ * still looks at it. */
+static bool clears_under_a_wait(struct hl_space *s, uint32_t agent)
+{
+    const struct hl_footprint footprint = s->footprint;
+    const struct hl_store store = s->store;
+    const unsigned char *base = s->base;
+    const int workspace = s->touched_workspace, retired = s->retired;
+    const uint32_t per_rank = s->agents / (uint32_t)s->spec.ranks, first = agent / per_rank * per_rank;
+    bool found = false;
+    hl_space_save(s, s->checking);
+    s->base = NULL;
+    for (uint32_t a = first; !found && a < first + per_rank; a++) {
+        found = a != agent && looks_at(s, a, workspace, store.at);
+        hl_space_load(s, s->checking);
+        s->base = NULL;
+    }
+    s->base = base;
+    s->footprint = footprint;
+    s->store = store;
+    s->touched_workspace = workspace;
+    s->retired = retired;
+    return found;
+}
+
+/* Two assumptions that the searches make, held against every step: a wait that polls several slots may be one
+ * step only while slots go from sentinel to data and not back, and a slot is stored only when it is clear. */
+static void check_store(struct hl_space *s, uint32_t agent)
+{
+    const struct hl_layout *l = &s->layout[s->touched_workspace];
+    const uint32_t row = s->store.at;
+    if (!s->base || !s->store.count || row - l->buffers_at >= 3 * l->words_per_buffer ||
+        l->family == HL_FAMILY_NCCL)
+        return;
+    const uint32_t before = hl_space_saved_words(s, s->base, s->touched_workspace, s->store.rank)[row];
+    if (hl_word_missing(l, before, s->spec.compare))
+        return;
+    if (!s->store.clears)
+        s->overwrites++;
+    else if (s->agents > (uint32_t)s->spec.ranks && clears_under_a_wait(s, agent))
+        s->broken_polls++;
+}
+
+static enum hl_step_result run_step(struct hl_space *s, const struct hl_space_agent *a, bool *ret_triggered)
+{
+    const struct hl_space_call *call = hl_space_call(s, a);
+    s->touched_workspace = call->workspace;
+    if (call->fills) {
+        hl_space_fill_workspace(s, call->workspace, a->rank);
+        s->footprint.touch[s->footprint.n++] =
+            (struct hl_touch){ HL_TOUCH_STORE, (uint8_t)a->rank, 1, 0, s->live[call->workspace] };
+        return HL_STEP_DONE;
+    }
+    const struct hl_space_kernel *k = a->its_kernel;
+    struct hl_cx *cx = cx_of(s, a->rank, a->stream, k->call, k->which);
+    cx->cta = a->cta;
+    cx->call = k->number;
+    cx->previous_kernel_done = a->kernel == 0;
+    cx->regs = a->its_regs;
+    cx->triggered = false;
+    cx->store.count = 0;
+    const enum hl_step_result result =
+        s->steps[hl_protocol_kernels(call->protocol).kernels[k->which]](&a->its_cta->step, cx);
+    s->store = cx->store;
+    *ret_triggered = cx->triggered;
+    return result;
+}
+
+bool hl_space_step(struct hl_space *s, uint32_t agent)
+{
+    const struct hl_space_agent *a = &s->agent[agent];
+    if (!hl_space_is_running(a))
+        return false;
+    bool triggered = false;
+    s->footprint.n = 0;
+    s->store.count = 0;
+    s->retired = 0;
+    const enum hl_step_result result = run_step(s, a, &triggered);
+    if (result == HL_STEP_BLOCKED)
+        return false;
+    check_store(s, agent);
+    if ((triggered || result == HL_STEP_DONE) && !a->its_cta->triggered) {
+        a->its_cta->triggered = true;
+        a->its_kernel->triggered++;
+    }
+    if (result == HL_STEP_DONE) {
+        memset(&a->its_cta->step, 0, sizeof a->its_cta->step);
+        *a->its_regs = 0;
+        a->its_cta->ended = true;
+        a->its_kernel->ended++;
+        retire(s, a->rank, a->stream);
+    }
+    if (triggered || result == HL_STEP_DONE)
+        hl_space_launch(s, a->rank, a->stream);
+    return true;
+}
+
+bool hl_space_ended(const struct hl_space *s)
+{
+    for (int rank = 0; rank < s->spec.ranks; rank++)
+        for (int stream = 0; stream < s->spec.streams; stream++)
+            if (stream_of(s, rank, stream)->in_flight)
+                return false;
+    return true;
+}

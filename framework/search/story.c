@@ -1,0 +1,337 @@
+/* Replays a schedule and tells it: what each CTA does in a row, and what the last waits look at. */
+#include "story.h"
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Who stored and who cleared a word last. */
+struct history {
+    int32_t stored_call, cleared_call; /* -1: never */
+    uint32_t stored_at, cleared_at;    /* step */
+    int8_t stored_by;
+};
+
+/* What a CTA did in a row. */
+struct block {
+    uint32_t agent;
+    int rank, call;
+    uint32_t stored_to, cleared_of; /* sets of ranks */
+    int stored_buffer, cleared_buffer;
+    bool fills, reads, releases, rotates, ends;
+    const char *kernel;
+};
+
+struct teller {
+    struct hl_space *space;
+    FILE *out;
+    struct history *history[HL_SPACE_WORKSPACES_MAX][HL_RANKS_MAX];
+    int calls_done[HL_RANKS_MAX][HL_SPACE_STREAMS_MAX];
+    struct block block;
+    uint32_t at;
+    struct hl_story story;
+};
+
+static bool is_last_kernel(const struct hl_space_call *call, uint32_t which)
+{
+    return call->fills || (int)which + 1 == hl_protocol_kernels(call->protocol).count;
+}
+
+/* Number of the agent's call in its stream. */
+static int call_of(const struct teller *t, uint32_t agent)
+{
+    const struct hl_space_agent *a = &t->space->agent[agent];
+    int call = t->calls_done[a->rank][a->stream];
+    for (const struct hl_space_kernel *k = a->its_kernel - a->kernel; k < a->its_kernel; k++)
+        call += is_last_kernel(&t->space->spec.program[a->rank][a->stream].calls[k->call], k->which);
+    return call;
+}
+
+static int buffer_of(const struct hl_layout *l, uint32_t at)
+{
+    return at - l->buffers_at < 3 * l->words_per_buffer ? (int)((at - l->buffers_at) / l->words_per_buffer)
+                                                        : -1;
+}
+
+static void write_set(FILE *out, uint32_t set)
+{
+    const char *between = " ";
+    for (int rank = 0; set >> rank; rank++)
+        if (set >> rank & 1) {
+            fprintf(out, "%s%d", between, rank);
+            between = ", ";
+        }
+}
+
+static void write_block(struct teller *t)
+{
+    const struct block *b = &t->block;
+    if (b->agent == UINT32_MAX)
+        return;
+    t->story.blocks++;
+    if (!t->out)
+        return;
+    const struct hl_space_agent *a = &t->space->agent[b->agent];
+    FILE *out = t->out;
+    fputs("  ", out);
+    for (int rank = 0; rank < t->space->spec.ranks; rank++)
+        fprintf(out, "  %c", rank == b->rank ? '*' : '|');
+    fprintf(out, "   rank %d", b->rank);
+    if (t->space->ctas_max > 1)
+        fprintf(out, " CTA %u", a->cta);
+    if (t->space->spec.streams > 1)
+        fprintf(out, " stream %d", a->stream);
+    fprintf(out, ", call %d%s:", b->call, b->kernel);
+    const char *between = " ";
+    if (b->fills) {
+        fprintf(out, "%sfills its workspace with sentinels", between);
+        between = "; ";
+    }
+    if (b->stored_to) {
+        fprintf(out, "%sstores to", between);
+        write_set(out, b->stored_to);
+        if (b->stored_buffer >= 0)
+            fprintf(out, " in buffer %d", b->stored_buffer);
+        between = "; ";
+    }
+    if (b->releases) {
+        fprintf(out, "%sraises its flags", between);
+        between = "; ";
+    }
+    if (b->cleared_of) {
+        fprintf(out, "%sclears buffer %d, rows of", between, b->cleared_buffer);
+        write_set(out, b->cleared_of);
+        between = "; ";
+    }
+    if (b->reads) {
+        fprintf(out, "%shas all rows", between);
+        between = "; ";
+    }
+    if (b->rotates) {
+        fprintf(out, "%srotates", between);
+        between = "; ";
+    }
+    if (b->ends)
+        fprintf(out, "%sends", between);
+    else if (between[0] == ' ')
+        fputs(" begins", out);
+    fputc('\n', out);
+}
+
+/* Which rank's row a word of a buffer is for; -1: nobody's in particular. */
+static int source_of(const struct hl_space_call *call, const struct hl_layout *l, uint32_t at)
+{
+    const uint32_t offset = (at - l->buffers_at) % l->words_per_buffer, ranks = (uint32_t)l->ranks;
+    switch (call->protocol) {
+    case HL_MNNVL_ONESHOT: return (int)(offset % ranks);
+    case HL_MNNVL_TWOSHOT: return offset < l->words_per_buffer / 2 ? (int)(offset % ranks) : -1;
+    case HL_TRTLLM_ONESHOT: return (int)(offset / call->tokens);
+    default: return -1;
+    }
+}
+
+static void note_store(struct teller *t, struct block *b, const struct hl_space_call *call)
+{
+    const struct hl_space *s = t->space;
+    const struct hl_layout *l = &s->layout[s->touched_workspace];
+    const struct hl_store *store = &s->store;
+    if (!store->count || store->at >= s->live[s->touched_workspace])
+        return;
+    struct history *h = &t->history[s->touched_workspace][store->rank][store->at];
+    const int buffer = buffer_of(l, store->at);
+    if (store->clears) {
+        const int source = source_of(call, l, store->at);
+        b->cleared_of |= source < 0 ? 0 : 1u << source;
+        b->cleared_buffer = buffer;
+        h->cleared_call = b->call;
+        h->cleared_at = t->at;
+    } else if (buffer >= 0 || store->at - l->comm_at < l->buffers_at - l->comm_at) {
+        b->stored_to |= 1u << store->rank;
+        b->stored_buffer = buffer;
+        h->stored_call = b->call;
+        h->stored_at = t->at;
+        h->stored_by = (int8_t)b->rank;
+    } else {
+        b->releases |= store->at >= l->barrier_at;
+    }
+}
+
+static bool take_step(struct teller *t, uint32_t agent)
+{
+    struct hl_space *s = t->space;
+    const struct hl_space_agent *a = &s->agent[agent];
+    if (!hl_space_is_running(a))
+        return false;
+    const struct hl_space_call call = *hl_space_call(s, a);
+    struct hl_space_kernel before[HL_SPACE_KERNELS_MAX];
+    memcpy(before, a->its_kernel - a->kernel, (size_t)s->kernels * sizeof *before);
+    const int number = call_of(t, agent);
+    const uint32_t which = a->its_kernel->which;
+    if (!hl_space_step(s, agent))
+        return false;
+    if (t->block.agent != agent || t->block.ends || t->block.call != number) {
+        write_block(t);
+        t->block = (struct block){
+            .agent = agent, .rank = a->rank, .call = number, .kernel = which ? ", norm" : ""
+        };
+    }
+    struct block *b = &t->block;
+    b->fills |= call.fills;
+    for (uint32_t i = 0; i < s->footprint.n; i++) {
+        const struct hl_touch *touch = &s->footprint.touch[i];
+        const bool is_flag = touch->at < s->layout[s->touched_workspace].comm_at;
+        b->reads |= touch->kind == HL_TOUCH_LOAD && !is_flag;
+        b->rotates |= touch->kind == HL_TOUCH_STORE && is_flag && !call.fills;
+    }
+    note_store(t, b, &call);
+    t->at++;
+    for (int i = 0; i < s->retired; i++)
+        t->calls_done[a->rank][a->stream] +=
+            is_last_kernel(&s->spec.program[a->rank][a->stream].calls[before[i].call], before[i].which);
+    b->ends = !hl_space_is_running(a) || s->retired;
+    return true;
+}
+
+static void say(struct teller *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct teller *t, const char *format, ...)
+{
+    const size_t used = strlen(t->story.sentence);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(t->story.sentence + used, sizeof t->story.sentence - used, format, arguments);
+    va_end(arguments);
+}
+
+/* Is every kernel of the rank in a later call, or ended? */
+static bool has_gone_past(const struct teller *t, int rank, int call)
+{
+    for (uint32_t agent = 0; rank >= 0 && agent < t->space->agents; agent++)
+        if (t->space->agent[agent].rank == rank && hl_space_is_running(&t->space->agent[agent]) &&
+            call_of(t, agent) <= call)
+            return false;
+    return true;
+}
+
+/* One sentence about the row that a wait looks at in vain. */
+static void explain_row(struct teller *t, const struct hl_space_agent *a, const struct hl_space_call *call,
+                        uint32_t at)
+{
+    const struct hl_space *s = t->space;
+    const struct hl_layout *l = &s->layout[call->workspace];
+    const struct history *h = &t->history[call->workspace][a->rank][at];
+    const int source = source_of(call, l, at);
+    say(t, " waits for the row%s", source < 0 ? "" : " of rank ");
+    if (source >= 0)
+        say(t, "%d", source);
+    say(t, " in buffer %d;", buffer_of(l, at));
+    const uint32_t word = s->words[call->workspace][a->rank][at];
+    const int mine = call_of(t, (uint32_t)(a - s->agent));
+    if (h->stored_call < 0 || h->stored_call < mine)
+        say(t, source < 0 ? " it was not stored." : " rank %d %s.", source,
+            has_gone_past(t, source, mine) ? "has gone on and will never store it" : "has not stored it yet");
+    else if (word != hl_sentinel_word(l))
+        say(t, " rank %d stored it, but its value 0x%08x is taken for \"not arrived\".", h->stored_by, word);
+    else if (h->cleared_at > h->stored_at)
+        say(t, " rank %d had stored it in its call %d, and then rank %d itself cleared it, in its call %d.",
+            h->stored_by, h->stored_call, a->rank, h->cleared_call);
+    else
+        say(t, " rank %d had stored it in its call %d, but it is gone.", h->stored_by, h->stored_call);
+}
+
+static void explain_wait(struct teller *t, uint32_t agent)
+{
+    struct hl_space *s = t->space;
+    const struct hl_space_agent *a = &s->agent[agent];
+    const struct hl_space_call *call = hl_space_call(s, a);
+    const struct hl_layout *l = &s->layout[call->workspace];
+    t->story.sentence[0] = 0;
+    say(t, "Rank %d", a->rank);
+    if (s->ctas_max > 1)
+        say(t, " CTA %u", a->cta);
+    say(t, ", call %d,", call_of(t, agent));
+    const struct hl_touch *last = s->footprint.n ? &s->footprint.touch[s->footprint.n - 1] : NULL;
+    if (!last)
+        say(t, " waits for the kernel before it.");
+    else if (buffer_of(l, last->at) >= 0)
+        explain_row(t, a, call, last->at);
+    else if (last->at >= l->barrier_at)
+        say(t, " waits in a barrier for the flag of a peer.");
+    else
+        say(t, " waits for arrivals: the counter is %u, its grid has %u CTAs.",
+            s->words[call->workspace][a->rank][last->at], a->its_kernel->ctas);
+}
+
+static void explain_waits(struct teller *t)
+{
+    struct hl_space *s = t->space;
+    char first[sizeof t->story.sentence] = "";
+    bool any = false;
+    int best = -1;
+    for (uint32_t agent = 0; agent < s->agents; agent++) {
+        if (!hl_space_is_running(&s->agent[agent]))
+            continue;
+        if (hl_space_step(s, agent))
+            return;
+        explain_wait(t, agent);
+        const int weight = strstr(t->story.sentence, "cleared it") || strstr(t->story.sentence, "not arrived")
+                               ? 2
+                           : strstr(t->story.sentence, "never store it") ? 1
+                                                                         : 0;
+        if (weight > best) {
+            memcpy(first, t->story.sentence, sizeof first);
+            best = weight;
+        }
+        any = true;
+        if (t->out)
+            fprintf(t->out, "  %s\n", t->story.sentence);
+    }
+    t->story.hangs = any;
+    memcpy(t->story.sentence, first, sizeof first);
+}
+
+static enum hl_status tell(struct teller *t, const struct hl_path *path, struct hl_error *error)
+{
+    struct hl_space *s = t->space;
+    struct hl_hash hash;
+    hl_space_start(s, s->scratch, &hash);
+    s->base = NULL;
+    if (t->out) {
+        fputs("  rank", t->out);
+        fprintf(t->out, "%*d", 1, 0);
+        for (int rank = 1; rank < s->spec.ranks; rank++)
+            fprintf(t->out, "%3d", rank);
+        fputc('\n', t->out);
+    }
+    for (uint32_t i = 0; i < path->n; i++)
+        if (path->agents[i] >= s->agents || !take_step(t, path->agents[i]))
+            return hl_fail(error, HL_STATUS_USAGE,
+                           "step %u of the schedule cannot be taken here: it was made for another case",
+                           i + 1);
+    write_block(t);
+    if (t->out)
+        fputc('\n', t->out);
+    t->story.steps = path->n;
+    explain_waits(t);
+    return HL_STATUS_OK;
+}
+
+enum hl_status hl_story_tell(struct hl_space *space, const struct hl_path *path, FILE *out,
+                             struct hl_story *ret_story, struct hl_error *error)
+{
+    struct teller t = { .space = space, .out = out, .block = { .agent = UINT32_MAX } };
+    bool failed = false;
+    for (int w = 0; w < space->spec.workspaces; w++)
+        for (int rank = 0; rank < space->spec.ranks; rank++) {
+            t.history[w][rank] = calloc(space->live[w], sizeof(struct history));
+            failed |= !t.history[w][rank];
+            for (uint32_t i = 0; t.history[w][rank] && i < space->live[w]; i++)
+                t.history[w][rank][i] = (struct history){ .stored_call = -1, .cleared_call = -1 };
+        }
+    const enum hl_status status =
+        failed ? hl_fail(error, HL_STATUS_MEMORY, "out of memory to tell a schedule") : tell(&t, path, error);
+    for (int w = 0; w < space->spec.workspaces; w++)
+        for (int rank = 0; rank < space->spec.ranks; rank++)
+            free(t.history[w][rank]);
+    if (!status)
+        *ret_story = t.story;
+    return status;
+}

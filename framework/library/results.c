@@ -34,22 +34,29 @@ static void write_expected(const struct hl_expectation *e, char *text, size_t si
     assert(length < (int)size);
 }
 
+/* Where the text of a part begins, and where it ends. */
+enum { COLUMN = 12, COLUMNS = 100 };
+
 static void write_part(FILE *out, const char *name, const char *text)
 {
-    if (text && text[0])
-        fprintf(out, "\n  %-8s  %s", name, text);
+    if (!text[0])
+        return;
+    fprintf(out, "  %-*s", COLUMN - 2, name);
+    hl_write_wrapped(out, text, COLUMN, COLUMN, COLUMNS);
 }
 
 /* Who and why: of a run that hung or was wrong. */
 static void write_finding(const struct hl_result *result, FILE *out)
 {
     const struct hl_finding *finding = &result->inside.finding;
-    char culprit[256];
-    hl_phrase_culprit(&finding->culprit, culprit, sizeof culprit);
-    if (finding->cause != HL_CAUSE_NONE)
-        fprintf(out, "\n  cause     %s (%s): %s", hl_cause_name(finding->cause), hl_result_certainty(result),
-                hl_cause_meaning(finding->cause));
-    write_part(out, "culprit", culprit);
+    char text[256];
+    if (finding->cause != HL_CAUSE_NONE) {
+        snprintf(text, sizeof text, "%s (%s): %s", hl_cause_name(finding->cause), hl_result_certainty(result),
+                 hl_cause_meaning(finding->cause));
+        write_part(out, "cause", text);
+    }
+    hl_phrase_culprit(&finding->culprit, text, sizeof text);
+    write_part(out, "culprit", text);
     write_part(out, "what", finding->summary);
     if (finding->cause != HL_CAUSE_NONE)
         write_part(out, "to do", hl_cause_hint(finding->cause));
@@ -66,19 +73,21 @@ static char *make_text(const struct hl_result *result)
     fprintf(out, "%s: %s", result->id, verdict_name(r->verdict));
     if (r->runs > 0)
         fprintf(out, " in %d of %d run%s", r->counts[r->verdict], r->runs, r->runs == 1 ? "" : "s");
-    fprintf(out, ", expected: %s", result->expected);
+    fprintf(out, ", expected: %s\n", result->expected);
     if (r->verdict < HL_VERDICT_INCONCLUSIVE)
         write_finding(result, out);
     else
         write_part(out, "why", r->reason);
     if (r->runs > 0 && r->verdict < HL_VERDICT_PASS)
-        fprintf(out, "\n  seed      %llu, run %d", (unsigned long long)r->seed, r->run);
-    write_part(out, "evidence", r->evidence);
+        fprintf(out, "  %-*s%llu (run %d)\n", COLUMN - 2, "seed", (unsigned long long)r->seed, r->run);
+    if (r->evidence) /* a path stays in one piece */
+        fprintf(out, "  %-*s%s\n", COLUMN - 2, "evidence", r->evidence);
     write_part(out, "evidence", r->evidence_error);
     if (fclose(out) != 0) {
         free(text);
         return NULL;
     }
+    text[size - 1] = '\0'; /* the last newline */
     return text;
 }
 
@@ -136,6 +145,7 @@ const char *hl_result_summary(const struct hl_result *result)
     return result->inside.reason[0] ? result->inside.reason : result->inside.finding.summary;
 }
 
+const char *hl_result_text(const struct hl_result *result) { return result->text; }
 uint64_t hl_result_seed(const struct hl_result *result) { return result->inside.seed; }
 const char *hl_result_evidence(const struct hl_result *result) { return result->inside.evidence; }
 int hl_result_runs(const struct hl_result *result) { return result->inside.runs; }

@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "hanglab.h"
 
 #define HL_CRITERION_SCENARIOS(suite, name, ...) \
@@ -65,6 +66,13 @@ static inline struct hl_criterion_outcome hl_criterion_bad(const char *path, con
 {
     struct hl_criterion_outcome outcome = { .ok = false };
     snprintf(outcome.text, sizeof outcome.text, "%s%s%.3000s", path, *path ? ": " : "", why);
+    /* Criterion 2.4 writes all lines but the first into its XML as they are. */
+    for (char *c = outcome.text; *c; c++)
+        *c = *c == '<'                          ? '('
+             : *c == '>'                        ? ')'
+             : *c == '&'                        ? '+'
+             : *c > 0 && *c < ' ' && *c != '\n' ? ' '
+                                                : *c;
     return outcome;
 }
 
@@ -118,12 +126,26 @@ static inline size_t hl_criterion_count(const char *const *texts)
     return n;
 }
 
-/* `where`: a path, then filters, then NULL. */
+/* `where`: a path, then filters, then NULL. Where a relative path leads nowhere, the folder that it starts
+ * from is what went wrong. */
+static inline enum hl_status hl_criterion_load(const char *const *where, struct hl_cases **ret_cases,
+                                               struct hl_error *error)
+{
+    const enum hl_status status =
+        hl_cases_load(where[0], where + 1, hl_criterion_count(where + 1), ret_cases, error);
+    char folder[1024];
+    if (status != HL_STATUS_OK && where[0][0] != '/' && access(where[0], F_OK) != 0 &&
+        getcwd(folder, sizeof folder))
+        snprintf(error->message + strlen(error->message), sizeof error->message - strlen(error->message),
+                 "\nthe tests run in %s", folder);
+    return status;
+}
+
 static inline struct hl_criterion_outcome hl_criterion_run_one(const char *const *where)
 {
     struct hl_cases *cases;
     struct hl_error error;
-    if (hl_cases_load(where[0], where + 1, hl_criterion_count(where + 1), &cases, &error) != HL_STATUS_OK)
+    if (hl_criterion_load(where, &cases, &error) != HL_STATUS_OK)
         return hl_criterion_bad("", error.message);
     struct hl_criterion_outcome outcome;
     if (hl_cases_count(cases) == 1) {
@@ -175,8 +197,7 @@ static inline struct criterion_test_params hl_criterion_params(const char *const
 {
     struct hl_cases *cases = NULL;
     struct hl_error error;
-    const enum hl_status status =
-        hl_cases_load(where[0], where + 1, hl_criterion_count(where + 1), &cases, &error);
+    const enum hl_status status = hl_criterion_load(where, &cases, &error);
     const size_t n = status == HL_STATUS_OK ? hl_cases_count(cases) : 1;
     struct hl_criterion_param *params = (struct hl_criterion_param *)cr_calloc(n, sizeof *params);
     if (status != HL_STATUS_OK)

@@ -387,6 +387,17 @@ Test(faults, of_any_kind_anywhere_leave_sound_programs)
     }
 }
 
+Test(none, is_the_healthy_twin)
+{
+    struct pair pair;
+    struct hl_config c = with_fault(HL_MODE_FULL, (struct hl_fault){ HL_FAULT_NONE });
+    weave(&pair, &c);
+    cr_expect_eq(pair.faulty->fates[0].fate, HL_FATE_HEALTHY);
+    cr_expect(pair.after.n_calls == pair.before.n_calls && pair.after.marks == 0);
+    expect_same(&pair, 0, 0, pair.before.n_calls);
+    finish(&pair);
+}
+
 Test(catalogue, names_every_fault)
 {
     for (int kind = 0; kind < HL_FAULT_COUNT; kind++) {

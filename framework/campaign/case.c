@@ -31,7 +31,7 @@ static void take_worst(struct hl_case_result *result, struct hl_run_result *run,
 static void doubt(const struct hl_config *config, uint32_t fired, struct hl_case_result *result)
 {
     for (int i = 0; i < config->n_faults && result->verdict == HL_VERDICT_PASS; i++) {
-        if (fired & 1u << i)
+        if (config->faults[i].kind == HL_FAULT_NONE || fired & 1u << i)
             continue;
         result->verdict = result->finding.verdict = HL_VERDICT_INCONCLUSIVE;
         snprintf(result->finding.summary, sizeof result->finding.summary,

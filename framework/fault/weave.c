@@ -413,6 +413,10 @@ enum hl_status hl_faults_weave(struct hl_program *program, uint64_t seed, struct
         enum hl_status status = check(program, i, error);
         if (status)
             return status;
+        if (config->faults[i].kind == HL_FAULT_NONE) {
+            program->fates[i].fate = HL_FATE_HEALTHY;
+            continue;
+        }
         uint64_t random = hl_random_stream(seed, PURPOSE_FAULTS, (uint64_t)i);
         if (hl_random_unit(&random) >= config->faults[i].probability) {
             program->fates[i].fate = HL_FATE_NOT_DRAWN;

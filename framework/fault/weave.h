@@ -9,6 +9,7 @@
 
 /* The catalogue: X(ID of HL_FAULTS, parameters, what it needs to find). */
 #define HL_FAULT_CATALOGUE(X) \
+    X(HL_FAULT_NONE, "rank", "nothing: the twin of a fault on the same axis") \
     X(HL_FAULT_SKIP_CALL, "rank, call, calls", "the call") \
     X(HL_FAULT_EXTRA_CALL, "rank, call, calls", "the call") \
     X(HL_FAULT_OTHER_SIZE, "rank, call, calls, tokens", "the call, with another number of tokens") \

@@ -79,6 +79,7 @@ struct hl_graph {
 /* What became of a fault when it was woven in. X(ID, name, doc) */
 #define HL_FATES(X) \
     X(HL_FATE_NONE, "none", "not woven in yet") \
+    X(HL_FATE_HEALTHY, "healthy", "the fault is `none`: there is nothing to weave in, and nothing that could fire") \
     X(HL_FATE_WOVEN, "woven", "in the program: it fires when a marked op is executed") \
     X(HL_FATE_NOT_DRAWN, "not-drawn", "its probability left it out of this run: the run counts without it") \
     X(HL_FATE_NO_PLACE, "no-place", "the program has no place for it: it can never fire")

@@ -84,7 +84,6 @@ static uint64_t host_step_ns(const struct hl_sim *s, int rank)
         return HOST_STEP_NS;
     const struct hl_op *op = hl_sim_op(s, rank, s->hosts[rank].op);
     switch (op->kind) {
-    case HL_OP_HOST_DELAY: return op->delay_ns + HOST_STEP_NS;
     case HL_OP_GRAPH_LAUNCH: return GRAPH_LAUNCH_NS;
     case HL_OP_CALL:
     case HL_OP_FILLER:
@@ -92,6 +91,15 @@ static uint64_t host_step_ns(const struct hl_sim *s, int rank)
     case HL_OP_WORKSPACE_INIT: return s->hosts[rank].capturing == HL_NONE ? EAGER_LAUNCH_NS : HOST_STEP_NS;
     default: return HOST_STEP_NS;
     }
+}
+
+/* A host sleeps exactly as long as it was told: pace and jitter are those of work. */
+static uint64_t sleep_ns(const struct hl_sim *s, uint32_t agent)
+{
+    if (agent >= (uint32_t)s->ranks || s->hosts[agent].op >= s->program->rank[agent].n_ops)
+        return 0;
+    const struct hl_op *op = hl_sim_op(s, (int)agent, s->hosts[agent].op);
+    return op->kind == HL_OP_HOST_DELAY ? op->delay_ns : 0;
 }
 
 /* How long the step takes that `agent` is about to do. */
@@ -118,7 +126,7 @@ static void schedule(struct hl_clock *c, uint32_t agent, uint64_t base_ns)
     ns = ns / 2 + (ns * (random & 0xffff) >> 16); /* half to one and a half times */
     if ((random >> 16 & 0xff) == 0)
         ns <<= (random >> 24) % 12;
-    push(c, agent, c->now_ns + ns + 1, (uint32_t)(random >> 32));
+    push(c, agent, c->now_ns + sleep_ns(c->sim, agent) + ns + 1, (uint32_t)(random >> 32));
 }
 
 enum hl_status hl_clock_create(struct hl_sim *sim, uint64_t seed, struct hl_clock **ret_clock,

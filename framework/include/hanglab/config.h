@@ -85,6 +85,7 @@
 
 /* X(ID, name, doc): deviations that the fault catalogue weaves into rank programs. */
 #define HL_FAULTS(X) \
+    X(HL_FAULT_NONE, "none", "no deviation: the healthy twin") \
     X(HL_FAULT_SKIP_CALL, "skip-call", "the rank leaves out one call") \
     X(HL_FAULT_EXTRA_CALL, "extra-call", "the rank issues one call twice") \
     X(HL_FAULT_OTHER_SIZE, "other-size", "the rank calls with `tokens` tokens") \

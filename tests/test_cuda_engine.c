@@ -259,6 +259,9 @@ Test(cuda_plan, samples_the_same_calls_on_all_ranks_within_the_budget)
 {
     struct hl_config config = reduced(HL_MODE_FULL);
     config.geometry = HL_GEOMETRY_FULL;
+    config.schedule.sizes[0] = 16;
+    config.schedule.sizes[1] = 4;
+    config.schedule.replays = 40;
     struct hl_program *program = hl_must_create(&config, 5);
     struct hl_cuda_plan plan;
     struct hl_error error;

@@ -9,6 +9,8 @@ int hl_command_list(int argc, char **argv);
 int hl_command_schema(int argc, char **argv);
 int hl_command_explain(int argc, char **argv);
 int hl_command_doctor(int argc, char **argv);
+int hl_command_record(int argc, char **argv);
+int hl_command_replay(int argc, char **argv);
 
 /* Prints "hanglab: <message>" on stderr; returns the exit code that goes with it. */
 int hl_complain(const struct hl_error *error);

@@ -16,6 +16,8 @@ static const struct command {
     { "list", hl_command_list, "the cases of scenario files, or a table of words (faults, causes, ...)" },
     { "explain", hl_command_explain, "tell the story of a hang from its evidence bundle" },
     { "schema", hl_command_schema, "the format of scenario files as JSON Schema" },
+    { "record", hl_command_record, "keep what was seen of a run, to replay it without its engine" },
+    { "replay", hl_command_replay, "what watchdog, oracle and classifier make of recorded runs" },
     { "doctor", hl_command_doctor, "what of this machine hanglab can use" },
 };
 static const int n_commands = sizeof commands / sizeof commands[0];

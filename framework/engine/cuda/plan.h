@@ -12,7 +12,7 @@
 #define HL_CUDA_WORKSPACES_MAX 3
 #define HL_CUDA_STREAMS_MAX 8
 /* Rows are copied back for the oracle up to about so many bytes a run; more calls are only counted. */
-#define HL_CUDA_SAMPLE_BYTES (48ull << 20)
+#define HL_CUDA_SAMPLE_BYTES (8ull << 20)
 #define HL_CUDA_NOT_SAMPLED UINT32_MAX
 
 /* What an op means here. */

@@ -129,10 +129,10 @@ static enum hl_status take_memory(struct runner *r, struct hl_error *error)
 
 /* Loads a kernel of the call and finds how many of its CTAs the GPU holds: the fewer of its two builds, one
  * CTA a token and several tokens a CTA. */
-static enum hl_status measure_kernel(struct runner *r, uint32_t op, enum hl_kernel kernel,
+static enum hl_status measure_kernel(struct runner *r, int rank, uint32_t op, enum hl_kernel kernel,
                                      uint32_t *ret_resident, struct hl_error *error)
 {
-    struct hl_cuda_call call = hl_cuda_rank_call(&r->job, 0, op);
+    struct hl_cuda_call call = hl_cuda_rank_call(&r->job, rank, op);
     *ret_resident = UINT32_MAX;
     for (call.tokens = 1; call.tokens <= 2 && call.tokens <= call.layout.tokens_max; call.tokens++) {
         const struct hl_cuda_launch launch = { .kernel = kernel,
@@ -150,16 +150,16 @@ static enum hl_status measure_kernel(struct runner *r, uint32_t op, enum hl_kern
 /* The part of the GPU that a rank's kernel may fill: both kernels of a call of every rank and stream are
  * there at once, and an eighth stays free for fillers and marks. Under `lobe` the grid is as on a GPU of its
  * own. */
-static enum hl_status share_gpu(struct runner *r, uint32_t op_index, struct hl_error *error)
+static enum hl_status share_gpu(struct runner *r, int rank, uint32_t op_index, struct hl_error *error)
 {
-    const struct hl_op *op = &r->program->rank[0].ops[op_index];
+    const struct hl_op *op = &r->program->rank[rank].ops[op_index];
     const struct hl_kernel_list list = hl_protocol_kernels(op->protocol);
     for (int i = 0; i < list.count; i++) {
         const enum hl_kernel kernel = list.kernels[i];
         uint32_t resident;
         if (r->shared->share[kernel])
             continue;
-        const enum hl_status status = measure_kernel(r, op_index, kernel, &resident, error);
+        const enum hl_status status = measure_kernel(r, rank, op_index, kernel, &resident, error);
         if (status)
             return status;
         const uint32_t parts = (uint32_t)(r->program->ranks * list.count * r->program->n_streams);
@@ -180,9 +180,10 @@ static enum hl_status load_kernels(struct runner *r, struct hl_error *error)
 {
     enum hl_status status = HL_STATUS_OK;
     memset(r->shared->share, 0, sizeof r->shared->share);
-    for (uint32_t i = 0; !status && i < r->program->rank[0].n_ops; i++)
-        if (r->program->rank[0].ops[i].kind == HL_OP_CALL)
-            status = share_gpu(r, i, error);
+    for (int rank = 0; rank < r->program->ranks; rank++) /* a fault may bring a rank a protocol of its own */
+        for (uint32_t i = 0; !status && i < r->program->rank[rank].n_ops; i++)
+            if (r->program->rank[rank].ops[i].kind == HL_OP_CALL)
+                status = share_gpu(r, rank, i, error);
     return status;
 }
 

@@ -84,7 +84,9 @@ static void fixture_fill_evidence(struct hl_evidence *e)
                                                       .buffer = 1,
                                                       .token = 3,
                                                       .state = HL_SLOT_ARRIVED,
-                                                      .words = 32 };
+                                                      .start = 683 + 32u * (uint32_t)source,
+                                                      .words = 32,
+                                                      .source_rows_written = source == 0 ? 3 : UINT32_MAX };
     e->slots[0].state = HL_SLOT_REFUSED;
     e->slots[0].words_missing = 5;
     e->slots[0].first_missing = 17;

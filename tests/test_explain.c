@@ -68,6 +68,8 @@ Test(explain, tells_who_waits_for_which_word_and_why_it_never_comes)
         "rank 1: call 37 (site 3, mnnvl-oneshot, 4 tokens, stream 0, eager)",
         "Rank 1 waits for word 17 of the slot that rank 0 fills for token 3: stage oneshot, buffer 1",
         "It holds 0x80010000, as bf16 (0x0000 = 0, 0x8001 = -9.18e-41 subnormal).",
+        "Row 3 of rank 0's input to this call was never written since its block was taken from the pool "
+        "(rows written: 0 to 2)",
         "Last stored by rank 0 in its call 37, at 1.201 ms.",
         "equals -0.0, the sentinel",
         "at rank  1  X  .  s  .",

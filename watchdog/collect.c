@@ -137,6 +137,20 @@ static void collect_flags(const struct hl_probe *probe, struct hl_evidence *evid
         }
 }
 
+/* Which rows of their inputs the sources had ever written: only where a slot holds such a row as it was. */
+static void collect_sources(const struct hl_watch *watch, struct hl_evidence *evidence)
+{
+    for (uint32_t i = 0; i < evidence->n_slots; i++) {
+        struct hl_slot_evidence *slot = &evidence->slots[i];
+        if (slot->stage != HL_STAGE_ONESHOT && slot->stage != HL_STAGE_SCATTER)
+            continue;
+        const struct hl_recent_call *call =
+            hl_recent_find(&watch->rank[slot->source].workspace[slot->workspace], slot->call);
+        if (call && (call->state == HL_CALL_BEGUN || call->state == HL_CALL_ENDED))
+            slot->source_rows_written = call->record.rows_written;
+    }
+}
+
 static void collect_hosts(const struct hl_probe *probe, struct hl_evidence *evidence)
 {
     for (int r = 0; r < evidence->ranks; r++) {
@@ -161,6 +175,7 @@ int hl_watch_collect(struct hl_watch *watch, const struct hl_probe *probe, uint6
     collect_flags(probe, evidence);
     if (hl_decode_slots(probe, evidence) < 0)
         return -1;
+    collect_sources(watch, evidence);
     collect_hosts(probe, evidence);
     return 0;
 }

@@ -76,10 +76,12 @@ static bool read_words(struct decoder *d, uint32_t at, uint32_t count)
 }
 
 static struct hl_slot_evidence new_slot(const struct decoder *d, enum hl_stage stage, uint8_t buffer,
-                                        uint32_t token, int source, uint32_t words)
+                                        uint32_t token, int source, uint32_t start, uint32_t words)
 {
     return (struct hl_slot_evidence){ .rank = d->rank,
                                       .source = source,
+                                      .start = start,
+                                      .source_rows_written = UINT32_MAX,
                                       .workspace = d->record->workspace,
                                       .call = d->record->call,
                                       .stage = stage,
@@ -93,7 +95,7 @@ static void decode_row(struct decoder *d, enum hl_stage stage, uint8_t buffer, u
                        uint32_t at)
 {
     const struct hl_layout *l = d->layout;
-    struct hl_slot_evidence slot = new_slot(d, stage, buffer, token, source, l->row_words);
+    struct hl_slot_evidence slot = new_slot(d, stage, buffer, token, source, at, l->row_words);
     if (!read_words(d, at, l->row_words))
         return;
     for (uint32_t i = 0; i < l->row_words; i++)
@@ -107,7 +109,8 @@ static void decode_pairs(struct decoder *d, uint32_t epoch, uint32_t token, int 
 {
     const uint8_t buffer = (uint8_t)(epoch % 2);
     const uint32_t at = hl_nccl_slot(d->layout, buffer, token, (uint32_t)source);
-    struct hl_slot_evidence slot = new_slot(d, HL_STAGE_ONESHOT, buffer, token, source, d->layout->row_words);
+    struct hl_slot_evidence slot =
+        new_slot(d, HL_STAGE_ONESHOT, buffer, token, source, at, d->layout->row_words);
     if (!read_words(d, at, 2 * d->layout->row_words))
         return;
     for (uint32_t i = 0; i < d->layout->row_words; i++)
@@ -127,7 +130,7 @@ static void decode_barrier(struct decoder *d, uint32_t cta, uint32_t flag_before
     if (own == flag_before_call)
         return;
     for (int peer = 0; peer < d->layout->ranks; peer++) {
-        struct hl_slot_evidence slot = new_slot(d, HL_STAGE_BARRIER, 0, cta, peer, 1);
+        struct hl_slot_evidence slot = new_slot(d, HL_STAGE_BARRIER, 0, cta, peer, at + (uint32_t)peer, 1);
         if (d->words[peer] == (own + 2) % 3)
             note_missing(&slot, 0, at + (uint32_t)peer, d->words[peer], true);
         finish_slot(d, &slot);
@@ -168,7 +171,7 @@ static void decode_arrivals(struct decoder *d, const struct hl_workspace_evidenc
     if (is_rotated(w, d->record->protocol) || arrived == ctas || (arrived > ctas && !overshoot) ||
         (d->list.missing_of_call > 0 && !overshoot))
         return;
-    struct hl_slot_evidence slot = new_slot(d, HL_STAGE_ARRIVALS, 0, 0, d->rank, 1);
+    struct hl_slot_evidence slot = new_slot(d, HL_STAGE_ARRIVALS, 0, 0, d->rank, word, 1);
     note_missing(&slot, 0, word, arrived, true);
     finish_slot(d, &slot);
 }

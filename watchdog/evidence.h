@@ -24,10 +24,14 @@ struct hl_slot_evidence {
     uint32_t token; /* as executed; barrier: the CTA */
     enum hl_slot_state state;
     uint32_t words, words_missing, words_sentinel; /* sentinel: exactly the sentinel's bits */
+    uint32_t start;                                /* place of its first word in the workspace */
     uint32_t first_missing;                        /* word of the slot, 0.. */
     uint32_t at;                                   /* the same word's place in the workspace */
     uint32_t value;                                /* what it holds */
     struct hl_word_history history;                /* of that word */
+    /* Leading rows of the source's input to this call that anything ever wrote since its block was taken from
+     * the pool; UINT32_MAX: not known, or the words are sums of many ranks' rows. */
+    uint32_t source_rows_written;
 };
 
 /* A call that has begun or been enqueued and has not ended. */

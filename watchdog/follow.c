@@ -101,6 +101,8 @@ static void follow_begin(struct hl_watch *watch, const struct hl_event *event)
     if (recent) {
         recent->state = HL_CALL_BEGUN;
         recent->begun_ns = event->time_ns;
+        /* What the work before it on the stream has written is known only now. */
+        recent->record.rows_written = event->call->rows_written;
     }
     look_for_overlap(rank, event);
     if (track->n_running < HL_RUNNING_MAX)

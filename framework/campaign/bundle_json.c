@@ -316,11 +316,14 @@ static json_t *history_json(const struct hl_word_history *h)
 
 static json_t *slot_json(const struct hl_slot_evidence *s)
 {
-    json_t *json =
-        json_pack("{s:i, s:i, s:s, s:i, s:I, s:s, s:I, s:I, s:I}", "rank", s->rank, "source", s->source,
-                  "stage", hl_words_name(&hl_words_stages, s->stage), "buffer", (int)s->buffer, "token",
-                  (json_int_t)s->token, "state", hl_slot_state_name(s->state), "words", (json_int_t)s->words,
-                  "missing", (json_int_t)s->words_missing, "sentinel", (json_int_t)s->words_sentinel);
+    json_t *json = json_pack("{s:i, s:i, s:i, s:I, s:s, s:i, s:I, s:s, s:I, s:I, s:I, s:I}", "rank", s->rank,
+                             "source", s->source, "workspace", s->workspace, "call", (json_int_t)s->call,
+                             "stage", hl_words_name(&hl_words_stages, s->stage), "buffer", (int)s->buffer,
+                             "token", (json_int_t)s->token, "state", hl_slot_state_name(s->state), "start",
+                             (json_int_t)s->start, "words", (json_int_t)s->words, "missing",
+                             (json_int_t)s->words_missing, "sentinel", (json_int_t)s->words_sentinel);
+    if (json && s->source_rows_written != UINT32_MAX)
+        set(json, "source_rows_written", json_integer(s->source_rows_written));
     if (!json || s->state == HL_SLOT_ARRIVED)
         return json;
     set(json, "first_missing", json_integer(s->first_missing));

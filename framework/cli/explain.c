@@ -15,18 +15,6 @@
 #define COLUMNS 96
 #define INDENT 2
 
-const char *hl_json_text(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
-long long hl_json_number(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-    return json_is_integer(value) ? (long long)json_integer_value(value) : -1;
-}
-
 void hl_story_heading(const struct hl_story *story, const char *text)
 {
     printf("\n%s%s%s\n", hl_colour_on(HL_COLOUR_DOUBT, story->colour), text, hl_colour_off(story->colour));

@@ -3,16 +3,13 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include "../../reports/decode.h"
+#include "../../reports/json.h"
 
 struct hl_story {
     const char *path;
     json_t *verdict, *flags, *slots; /* the files of these names */
     bool colour;
 };
-
-/* Members of a bundle's objects, which may be foreign or damaged: "" and -1 when not there. */
-const char *hl_json_text(const json_t *object, const char *key);
-long long hl_json_number(const json_t *object, const char *key);
 
 const char *hl_time_text(long long ns, char text[32]);
 void hl_story_heading(const struct hl_story *story, const char *text);

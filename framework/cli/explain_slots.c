@@ -86,6 +86,22 @@ static void tell_why(const struct hl_story *story, const json_t *slot)
                      compare);
 }
 
+/* A row that nobody wrote holds what another tensor has left in the pool's memory. */
+static void tell_unwritten(const json_t *slot)
+{
+    const long long written = hl_json_number(slot, "source_rows_written"),
+                    token = hl_json_number(slot, "token"), source = hl_json_number(slot, "source");
+    char rows[48] = "none";
+    if (written < 0 || token < written)
+        return;
+    if (written > 0)
+        snprintf(rows, sizeof rows, "0 to %lld", written - 1);
+    hl_story_say(
+        "Row %lld of rank %lld's input to this call was never written since its block was taken from "
+        "the pool (rows written: %s): it holds what another tensor left there.",
+        token, source, rows);
+}
+
 void hl_story_tell_for_what(const struct hl_story *story)
 {
     const json_t *slot = find_slot(story);
@@ -108,6 +124,7 @@ void hl_story_tell_for_what(const struct hl_story *story)
                      hl_json_number(slot, "rank"), stage, hl_json_number(slot, "source"),
                      hl_json_number(slot, "at"));
     tell_word(story, slot);
+    tell_unwritten(slot);
     tell_history(slot);
     tell_why(story, slot);
 }

@@ -15,6 +15,7 @@ static const struct command {
     { "run", hl_command_run, "run scenario files: which configurations hang, and why" },
     { "list", hl_command_list, "the cases of scenario files, or a table of words (faults, causes, ...)" },
     { "explain", hl_command_explain, "tell the story of a hang from its evidence bundle" },
+    { "report", hl_command_report, "one HTML page, or a trace, of what runs have left behind" },
     { "schema", hl_command_schema, "the format of scenario files as JSON Schema" },
     { "record", hl_command_record, "keep what was seen of a run, to replay it without its engine" },
     { "replay", hl_command_replay, "what watchdog, oracle and classifier make of recorded runs" },

@@ -7,7 +7,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include "../../reports/progress.h"
+#include "../../reports/collection.h"
 #include "../../reports/report.h"
+#include "../../reports/results.h"
 #include "../campaign/inputs.h"
 #include "../campaign/pool.h"
 #include "../scenario/words.h"
@@ -164,6 +166,21 @@ static int text_columns(void)
     return size.ws_col < 80 ? 80 : size.ws_col > 120 ? 120 : size.ws_col;
 }
 
+/* What was found has been told already: results that cannot be left behind change only a good exit code. */
+static int leave_results(const struct arguments *a)
+{
+    const struct hl_campaign *campaign = &a->campaign;
+    const int code = hl_campaign_exit_code(campaign);
+    struct hl_error error;
+    if (hl_results_write(campaign, &error) != HL_STATUS_OK) {
+        const int failed = hl_complain(&error);
+        return code ? code : failed;
+    }
+    if (a->format == &hl_report_text)
+        printf("As a page: %s/" HL_PAGE_NAME "\n", campaign->run.out_dir);
+    return code;
+}
+
 static int run_campaign(struct arguments *a)
 {
     struct display display = { .format = a->format,
@@ -182,7 +199,7 @@ static int run_campaign(struct arguments *a)
         a->format->end(&display.report, campaign);
     if (status != HL_STATUS_OK)
         return hl_complain(&error);
-    return hl_finish_output(hl_campaign_exit_code(campaign));
+    return hl_finish_output(leave_results(a));
 }
 
 /* A GPU runs one case at a time and takes sizes as they are; a simulator runs many, smaller ones. */

@@ -26,3 +26,5 @@ Test(catalogue, every_seed_scenario_ends_as_expected)
 
 /* Races need the runs that their files ask for. */
 Test(catalogue, every_fault_ends_as_expected_and_its_twin_is_healthy) { expect_folder("catalogue", 0); }
+
+Test(catalogue, every_incident_ends_as_reported) { expect_folder("incidents", 0); }

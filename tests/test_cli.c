@@ -72,7 +72,7 @@ Test(cli, wrong_usage_ends_with_64_and_says_what_is_right)
         { "hanglab run --engine opencl passing.yaml", "the engine is sim, cuda or auto" },
         { "hanglab run --filter schedule.mode=full expected.yaml", "filter 'schedule.mode=full'" },
         { "hanglab run --filter schedule.replays=1 --filter subject.sentinel_compare=none expected.yaml",
-          "filter 'subject.sentinel_compare=none'" },
+          "no case satisfies all filters" },
         { "hanglab run --run-seed 5 expected.yaml", "--run-seed is for one case" },
         { "hanglab run passing.yaml passing.yaml", "the name 'passing'" },
         { "mkdir empty; hanglab run empty", "no scenario" },

@@ -6,25 +6,31 @@
 #include "../campaign/inputs.h"
 #include "../fault/weave.h"
 #include "../program/resolve.h"
-#include "../scenario/words.h"
+#include "../scenario/value.h"
 #include "command.h"
+#include "markdown.h"
 
 #define COLUMNS 100
 
 static const char doc[] =
     "Lists the cases of scenario files, with what each resolves to and what is expected of it; or "
-    "a table of words, such as `hanglab list faults`; or, without arguments, the tables.";
+    "a table of words, such as `hanglab list faults`; or the keys of scenario files, `hanglab list keys`; "
+    "or, without arguments, the tables.";
+
+enum { OPTION_FORMAT = 256 };
 
 struct arguments {
     char **names;
     size_t n_names;
     char **filters;
     size_t n_filters;
+    bool markdown;
 };
 
 static const struct argp_option options[] = {
     { "filter", 'f', "PATH=VALUE", 0, "only cases with this matrix parameter, or with this text in their id",
       0 },
+    { "format", OPTION_FORMAT, "text|markdown", 0, "markdown: keys and causes, as the pages of docs/", 0 },
     { 0 }
 };
 
@@ -33,6 +39,11 @@ static error_t parse(int key, char *text, struct argp_state *state)
     struct arguments *a = state->input;
     switch (key) {
     case 'f': a->filters[a->n_filters++] = text; return 0;
+    case OPTION_FORMAT:
+        a->markdown = strcmp(text, "markdown") == 0;
+        if (!a->markdown && strcmp(text, "text") != 0)
+            argp_error(state, "--format takes text or markdown, not '%s'", text);
+        return 0;
     case ARGP_KEY_ARG: a->names[a->n_names++] = text; return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -85,11 +96,51 @@ static void list_faults(void)
     }
 }
 
+static void list_keys_of(const struct hl_field_table *table, const char *prefix)
+{
+    for (int i = 0; i < table->count; i++) {
+        const struct hl_field *field = &table->rows[i];
+        char takes[1024] = "";
+        if (field->kind != HL_KIND_SECTION && field->kind != HL_KIND_OTHER)
+            hl_field_expectation(field, takes, sizeof takes);
+        printf("  %s%s\n", prefix, field->path);
+        write_part("meaning", field->doc);
+        write_part("takes", takes);
+        write_part("default", field->initial    ? field->initial
+                              : field->required ? "none: it is required"
+                                                : "");
+    }
+}
+
+static void list_keys(void)
+{
+    list_keys_of(&hl_scenario_fields, "");
+    list_keys_of(&hl_fault_fields, "faults.");
+    list_keys_of(&hl_expect_fields, "expect.");
+}
+
+static int list_markdown(const struct arguments *a)
+{
+    if (a->n_names == 1 && strcmp(a->names[0], "keys") == 0) {
+        hl_write_keys_page(stdout);
+        return 0;
+    }
+    if (a->n_names == 1 && strcmp(a->names[0], "causes") == 0) {
+        hl_write_causes_page(stdout);
+        return 0;
+    }
+    struct hl_error error;
+    hl_fail(&error, HL_STATUS_USAGE,
+            "--format markdown is for `hanglab list keys` and `hanglab list causes`");
+    return hl_complain(&error);
+}
+
 static void list_tables(void)
 {
     puts("Tables of words (`hanglab list NAME`):");
     for (int i = 0; i < hl_n_word_tables; i++)
         printf("  %s\n", hl_word_tables[i]->plural);
+    puts("  keys (of scenario files)");
     puts("or the cases of scenario files: `hanglab list FILE...`");
 }
 
@@ -133,8 +184,12 @@ int hl_command_list(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     const struct hl_words *words = a.n_names == 1 ? hl_words_find_table(a.names[0]) : NULL;
     int code = 0;
-    if (a.n_names == 0)
+    if (a.markdown)
+        code = list_markdown(&a);
+    else if (a.n_names == 0)
         list_tables();
+    else if (a.n_names == 1 && strcmp(a.names[0], "keys") == 0)
+        list_keys();
     else if (words == &hl_words_causes)
         list_causes();
     else if (words == &hl_words_faults)

@@ -44,7 +44,7 @@ static const struct argp_option options[] = {
     { "time-budget", OPTION_TIME_BUDGET, "TIME", 0,
       "start no case after it, e.g. 90, 90s, 15m, 2h; the rest is skipped", 0 },
     { "geometry", OPTION_GEOMETRY, "reduced|full", 0,
-      "sizes: reduced (default in the simulator) or as written (default on a GPU)", 0 },
+      "sizes: reduced, or as written (default: as the scenario says; on a GPU, full)", 0 },
     { 0 }
 };
 
@@ -60,7 +60,7 @@ struct arguments {
     const char *engine;
     const struct hl_report_format *format;
     struct hl_campaign campaign;
-    int geometry; /* enum hl_geometry, or -1: the engine's own */
+    int geometry; /* enum hl_geometry, or -1: as each scenario says */
     char **filters;
     size_t n_filters;
     char **paths;
@@ -202,14 +202,14 @@ static int run_campaign(struct arguments *a)
     return hl_finish_output(leave_results(a));
 }
 
-/* A GPU runs one case at a time and takes sizes as they are; a simulator runs many, smaller ones. */
+/* A GPU runs one case at a time and takes sizes as they are. */
 static void set_defaults(struct arguments *a)
 {
     const bool cuda = hl_is_cuda(a->campaign.run.engine);
     if (a->campaign.jobs == 0)
         a->campaign.jobs = cuda ? 1 : hl_pool_default_jobs();
-    if (a->geometry < 0)
-        a->geometry = cuda ? HL_GEOMETRY_FULL : HL_GEOMETRY_REDUCED;
+    if (a->geometry < 0 && cuda)
+        a->geometry = HL_GEOMETRY_FULL;
 }
 
 static int run(struct arguments *a)
@@ -222,7 +222,7 @@ static int run(struct arguments *a)
         return hl_complain(&error);
     set_defaults(a);
     for (size_t s = 0; s < inputs.n_scenarios; s++)
-        for (size_t i = 0; i < inputs.scenarios[s]->n_cases; i++)
+        for (size_t i = 0; i < inputs.scenarios[s]->n_cases && a->geometry >= 0; i++)
             inputs.scenarios[s]->cases[i].config.geometry = (enum hl_geometry)a->geometry;
     int code;
     if (campaign->run.seed_is_of_run && inputs.n_items != 1) {

@@ -7,7 +7,7 @@
  *     if (hl_cases_load("scenarios/mine.yaml", NULL, 0, &cases, &error) != HL_STATUS_OK ||
  *         hl_cases_run(cases, 0, &settings, &result, &error) != HL_STATUS_OK)
  *         errx(1, "%s", error.message);
- *     puts(hl_result_text(result));
+ *     fprintf(stderr, "%s\n", hl_result_text(result));
  *     hl_result_destroy(result);
  *     hl_cases_destroy(cases);
  *

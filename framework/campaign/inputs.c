@@ -99,7 +99,8 @@ static void append(struct hl_error *all, const struct hl_error *one)
 }
 
 /* Loads every file, so that all mistakes are told at once. */
-static enum hl_status load_all(const struct path_list *list, struct hl_inputs *inputs, struct hl_error *error)
+static enum hl_status load_all(const struct path_list *list, const struct hl_selector *selector,
+                               struct hl_inputs *inputs, struct hl_error *error)
 {
     struct hl_error all = { .status = HL_STATUS_OK };
     inputs->scenarios = calloc(list->count, sizeof(struct hl_scenario *));
@@ -108,7 +109,7 @@ static enum hl_status load_all(const struct path_list *list, struct hl_inputs *i
     for (size_t i = 0; i < list->count; i++) {
         struct hl_scenario *scenario;
         struct hl_error one;
-        if (hl_scenario_load(list->paths[i], &scenario, &one) != HL_STATUS_OK) {
+        if (hl_scenario_load_selected(list->paths[i], selector, &scenario, &one) != HL_STATUS_OK) {
             append(&all, &one);
             continue;
         }
@@ -248,14 +249,15 @@ static enum hl_status filter(struct hl_inputs *inputs, char *const *texts, size_
     return status;
 }
 
-enum hl_status hl_inputs_load(char *const *paths, size_t n_paths, char *const *filters, size_t n_filters,
-                              struct hl_inputs *ret_inputs, struct hl_error *error)
+enum hl_status hl_inputs_load_selected(char *const *paths, size_t n_paths, char *const *filters,
+                                       size_t n_filters, const struct hl_selector *selector,
+                                       struct hl_inputs *ret_inputs, struct hl_error *error)
 {
     struct hl_inputs inputs = { 0 };
     struct path_list list = { 0 };
     enum hl_status status = expand(paths, n_paths, &list, error);
     if (status == HL_STATUS_OK)
-        status = load_all(&list, &inputs, error);
+        status = load_all(&list, selector, &inputs, error);
     for (size_t i = 0; i < list.count; i++)
         free(list.paths[i]);
     free(list.paths);
@@ -285,6 +287,12 @@ enum hl_status hl_inputs_parse(const char *name, const char *text, size_t size, 
     if (status == HL_STATUS_OK)
         *ret_inputs = inputs;
     return status;
+}
+
+enum hl_status hl_inputs_load(char *const *paths, size_t n_paths, char *const *filters, size_t n_filters,
+                              struct hl_inputs *ret_inputs, struct hl_error *error)
+{
+    return hl_inputs_load_selected(paths, n_paths, filters, n_filters, NULL, ret_inputs, error);
 }
 
 void hl_inputs_finish(struct hl_inputs *inputs)

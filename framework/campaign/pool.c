@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TICK_MS 1000
@@ -20,8 +21,11 @@
 struct worker {
     pid_t pid; /* 0: none */
     int fd;
-    bool busy;
+    bool busy, timed_out;
     size_t task;
+    unsigned number;
+    int tasks_done;
+    double started_s; /* the task */
 };
 
 struct slot {
@@ -35,8 +39,11 @@ struct state {
     struct worker *workers;
     struct pollfd *polls;
     int n_workers;
-    struct slot *slots;
+    struct slot *slots; /* NULL: tasks come from next() and are delivered as they end */
     size_t next, delivered, finished;
+    bool has_task; /* `task` is to be given to the next idle worker */
+    size_t task;
+    unsigned n_started; /* workers, ever */
     sigset_t unblocked; /* signal mask while waiting */
     int start_errno;    /* why a worker could not be started */
 };
@@ -47,6 +54,13 @@ static void on_signal(int number)
 {
     (void)number;
     interrupted = 1;
+}
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 static int transfer(int fd, void *data, size_t size, bool out)
@@ -113,7 +127,7 @@ static int worker_start(struct state *s, struct worker *w)
         close(fds[0]);
         return -1;
     }
-    *w = (struct worker){ .pid = pid, .fd = fds[0] };
+    *w = (struct worker){ .pid = pid, .fd = fds[0], .number = ++s->n_started };
     return 0;
 }
 
@@ -143,22 +157,45 @@ static void deliver_in_order(struct state *s)
 
 static void finish_task(struct state *s, struct hl_pool_result result, void *record)
 {
-    struct slot *slot = &s->slots[result.index];
-    assert(!slot->finished);
-    *slot = (struct slot){ .finished = true, .result = result, .record = record };
     s->finished++;
-    deliver_in_order(s);
+    if (s->slots) {
+        struct slot *slot = &s->slots[result.index];
+        assert(!slot->finished);
+        *slot = (struct slot){ .finished = true, .result = result, .record = record };
+        deliver_in_order(s);
+    } else {
+        result.record = record;
+        s->pool->deliver(s->pool->user, &result);
+        free(record);
+    }
     if (s->pool->tick)
         s->pool->tick(s->pool->user, s->finished);
 }
 
+/* Is there a task for an idle worker? It waits in s->task until one takes it. */
+static bool have_task(struct state *s)
+{
+    const struct hl_pool *pool = s->pool;
+    if (interrupted)
+        return false;
+    if (!s->has_task && pool->next) {
+        s->has_task = pool->next(pool->user, &s->task);
+    } else if (!s->has_task && s->next < pool->n_tasks && (!pool->may_start || pool->may_start(pool->user))) {
+        s->has_task = true;
+        s->task = s->next++;
+    }
+    return s->has_task;
+}
+
 static bool assign(struct state *s, struct worker *w)
 {
-    uint64_t index = s->next;
+    uint64_t index = s->task;
     if (transfer(w->fd, &index, sizeof index, true) < 0)
         return false;
     w->busy = true;
-    w->task = s->next++;
+    w->task = s->task;
+    w->started_s = now_s();
+    s->has_task = false;
     return true;
 }
 
@@ -169,8 +206,7 @@ static int assign_all(struct state *s)
     int busy = 0;
     for (int i = 0; i < s->n_workers; i++) {
         struct worker *w = &s->workers[i];
-        if (!w->busy && s->next < s->pool->n_tasks && !interrupted &&
-            (!s->pool->may_start || s->pool->may_start(s->pool->user))) {
+        if (!w->busy && have_task(s)) {
             if (w->pid && !assign(s, w))
                 worker_stop(w, true); /* it died while idle */
             /* Without a new one the others go on: too few processes is a matter of speed only. */
@@ -179,20 +215,24 @@ static int assign_all(struct state *s)
         }
         busy += w->busy;
     }
-    const bool wanted = s->next < s->pool->n_tasks && !interrupted &&
-                        (!s->pool->may_start || s->pool->may_start(s->pool->user));
-    return busy == 0 && wanted ? -1 : busy;
+    return busy == 0 && s->has_task && !interrupted ? -1 : busy;
 }
 
 static void receive(struct state *s, struct worker *w)
 {
-    struct hl_pool_result result = { .index = w->task, .outcome = HL_POOL_DONE };
+    struct hl_pool_result result = {
+        .index = w->task, .outcome = HL_POOL_DONE, .timed_out = w->timed_out, .worker = w->number
+    };
+    const int tasks_max = s->pool->tasks_per_worker;
     uint64_t size = 0;
     void *record = NULL;
     w->busy = false;
     if (transfer(w->fd, &size, sizeof size, false) == 0 && (record = malloc(size ? size : 1)) != NULL &&
         transfer(w->fd, record, size, false) == 0) {
         result.size = size;
+        result.timed_out = false; /* it ended just before it was killed */
+        if (w->timed_out || (tasks_max > 0 && ++w->tasks_done >= tasks_max))
+            worker_stop(w, false);
     } else {
         free(record);
         record = NULL;
@@ -204,8 +244,22 @@ static void receive(struct state *s, struct worker *w)
     finish_task(s, result, record);
 }
 
+/* A killed worker's socket closes, and so its task is received as crashed. */
+static void kill_late_workers(struct state *s)
+{
+    const double limit_s = s->pool->timeout_s, now = limit_s > 0 ? now_s() : 0;
+    for (int i = 0; limit_s > 0 && i < s->n_workers; i++) {
+        struct worker *w = &s->workers[i];
+        if (!w->busy || w->timed_out || now - w->started_s < limit_s)
+            continue;
+        w->timed_out = true;
+        kill(w->pid, SIGKILL);
+    }
+}
+
 static void wait_for_workers(struct state *s)
 {
+    kill_late_workers(s);
     nfds_t n = 0;
     for (int i = 0; i < s->n_workers; i++)
         if (s->workers[i].busy)
@@ -235,7 +289,7 @@ static void run_all(struct state *s, bool *ret_starved)
             continue;
         worker_stop(&s->workers[i], w.busy);
     }
-    for (size_t i = 0; i < s->pool->n_tasks; i++)
+    for (size_t i = 0; s->slots && i < s->pool->n_tasks; i++)
         if (!s->slots[i].finished)
             finish_task(s,
                         (struct hl_pool_result){ .index = i,
@@ -249,12 +303,12 @@ enum hl_status hl_pool_run(const struct hl_pool *pool, bool *ret_interrupted, st
     assert(pool->work && pool->deliver);
     struct state s = { .pool = pool };
     s.n_workers = pool->jobs < 1 ? 1 : pool->jobs > JOBS_MAX ? JOBS_MAX : pool->jobs;
-    if ((size_t)s.n_workers > pool->n_tasks)
+    if (!pool->next && (size_t)s.n_workers > pool->n_tasks)
         s.n_workers = (int)pool->n_tasks;
     s.workers = calloc((size_t)s.n_workers + 1, sizeof *s.workers);
     s.polls = calloc((size_t)s.n_workers + 1, sizeof *s.polls);
-    s.slots = calloc(pool->n_tasks + 1, sizeof *s.slots);
-    if (!s.workers || !s.polls || !s.slots) {
+    s.slots = pool->next ? NULL : calloc(pool->n_tasks + 1, sizeof *s.slots);
+    if (!s.workers || !s.polls || (!s.slots && !pool->next)) {
         free(s.workers);
         free(s.polls);
         free(s.slots);

@@ -19,7 +19,9 @@ struct hl_pool_result {
     const void *record; /* what work() returned, until deliver() returns */
     size_t size;
     int signal, exit_code;
+    bool timed_out;   /* crashed: the pool killed it */
     bool interrupted; /* SIGINT or SIGTERM came before the task was done */
+    unsigned worker;  /* the process that did it, counted from 1; 0: none */
 };
 
 struct hl_pool {
@@ -34,6 +36,12 @@ struct hl_pool {
     void (*deliver)(void *user, const struct hl_pool_result *result);
     /* In the caller: whenever a task has finished, and about once a second. May be NULL. */
     void (*tick)(void *user, size_t finished);
+    /* In the caller, instead of n_tasks and may_start(): the task to do next, by any number; false: there is
+     * none, unless something more is delivered. Such tasks are delivered as they end, whatever their order,
+     * and not at all when they are not started or interrupted. */
+    bool (*next)(void *user, size_t *ret_index);
+    int tasks_per_worker; /* after so many a new process takes over; 0: no limit */
+    double timeout_s;     /* a task that takes longer is killed; 0: no limit */
 };
 
 /* Runs all tasks. SIGINT and SIGTERM end it early: workers are killed, what is not done is delivered as

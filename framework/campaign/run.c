@@ -173,11 +173,13 @@ enum hl_status hl_run_once(const struct hl_scenario *scenario, const struct hl_c
     if (status == HL_STATUS_OK) {
         result.finding = hl_classify(&road.evidence);
         doubt(&road, &result.finding);
+        result.signature = hl_signature_of(&result.finding, &road.evidence, road.program);
         result.faults_fired = road.evidence.faults_fired;
         result.calls = road.calls;
         result.virtual_ns = road.evidence.time_ns;
         describe_sizes(&road, &c->config, &result);
-        if (options->out_dir && result.finding.verdict < worst && result.finding.verdict < HL_VERDICT_PASS) {
+        if (options->out_dir && result.finding.verdict < worst && result.finding.verdict < HL_VERDICT_PASS &&
+            (!options->wants_bundle || options->wants_bundle(options->user, &result))) {
             const struct hl_probe probe = options->engine->probe(run);
             const struct hl_bundle bundle = { scenario,      c,
                                               &result,       &road.evidence,

@@ -3,6 +3,7 @@
 #include "../engine/engine.h"
 #include "../scenario/scenario.h"
 #include "../verdict/classifier.h"
+#include "signature.h"
 
 /* Sizes of the calls: as the scenario says, and as the engine executed them. */
 struct hl_sizes {
@@ -12,6 +13,7 @@ struct hl_sizes {
 
 struct hl_run_result {
     struct hl_finding finding; /* inconclusive: its summary says why */
+    struct hl_signature signature;
     uint64_t seed;
     uint64_t calls;        /* finished, over all ranks */
     uint32_t faults_fired; /* bit per fault of the configuration */
@@ -45,6 +47,9 @@ struct hl_run_options {
     bool seed_is_of_run; /* `seed` is the seed of the one run itself: how a run is reproduced */
     int runs;            /* 0: as the scenario says */
     const char *out_dir; /* where evidence goes; NULL: write none */
+    /* Asked before a bundle is written; NULL: always. */
+    bool (*wants_bundle)(void *user, const struct hl_run_result *result);
+    void *user;
 };
 
 /* Seeds stay below 2^53, so that every JSON reader keeps them exact. */

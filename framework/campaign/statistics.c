@@ -71,3 +71,36 @@ struct hl_interval hl_clopper_pearson(int hits, int trials, double confidence)
         interval.high = beta_quantile(1 - tail, hits + 1, trials - hits);
     return interval;
 }
+
+uint64_t hl_clean_runs_needed(double limit, double confidence)
+{
+    assert(limit > 0 && limit < 1 && confidence > 0 && confidence < 1);
+    return (uint64_t)ceil(log1p(-confidence) / log1p(-limit));
+}
+
+static double log_choose(int n, int k) { return lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(n - k + 1.0); }
+
+double hl_fisher_exact(int hits_a, int trials_a, int hits_b, int trials_b)
+{
+    assert(0 <= hits_a && hits_a <= trials_a && 0 <= hits_b && hits_b <= trials_b);
+    const int hits = hits_a + hits_b;
+    const int first = hits > trials_b ? hits - trials_b : 0, last = hits < trials_a ? hits : trials_a;
+    const double all = log_choose(trials_a + trials_b, hits);
+    const double seen = log_choose(trials_a, hits_a) + log_choose(trials_b, hits_b) - all;
+    double p = 0;
+    for (int k = first; k <= last; k++) {
+        const double one = log_choose(trials_a, k) + log_choose(trials_b, hits - k) - all;
+        if (one <= seen + 1e-7) /* as R: equal ones must count in spite of rounding */
+            p += exp(one);
+    }
+    return p < 1 ? p : 1;
+}
+
+enum hl_sequential_answer hl_decide_rate(double low, double high, double error, int hits, int trials)
+{
+    const struct hl_sequential test = hl_sequential_init(low, high, error);
+    const double log_ratio = hits * test.on_hit + (trials - hits) * test.on_miss;
+    if (log_ratio >= -log(error))
+        return HL_SEQUENTIAL_HIGH;
+    return log_ratio <= log(error) ? HL_SEQUENTIAL_LOW : HL_SEQUENTIAL_OPEN;
+}

@@ -4,8 +4,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 #include "../../reports/progress.h"
 #include "../../reports/collection.h"
 #include "../../reports/report.h"
@@ -14,6 +12,7 @@
 #include "../campaign/pool.h"
 #include "../scenario/words.h"
 #include "command.h"
+#include "terminal.h"
 
 enum {
     OPTION_ENGINE = 256,
@@ -157,15 +156,6 @@ static void on_tick(void *user, const struct hl_campaign *campaign, size_t finis
     hl_progress_tick(&display->progress, campaign, finished);
 }
 
-/* As wide as the terminal, within what a table needs and an eye can follow. */
-static int text_columns(void)
-{
-    struct winsize size;
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
-        return 120;
-    return size.ws_col < 80 ? 80 : size.ws_col > 120 ? 120 : size.ws_col;
-}
-
 /* What was found has been told already: results that cannot be left behind change only a good exit code. */
 static int leave_results(const struct arguments *a)
 {
@@ -184,7 +174,7 @@ static int leave_results(const struct arguments *a)
 static int run_campaign(struct arguments *a)
 {
     struct display display = { .format = a->format,
-                               .report = { stdout, text_columns(), hl_report_wants_colour(stdout) } };
+                               .report = { stdout, hl_text_columns(), hl_report_wants_colour(stdout) } };
     struct hl_campaign *campaign = &a->campaign;
     hl_progress_init(&display.progress, stderr, a->format == &hl_report_text);
     campaign->user = &display;

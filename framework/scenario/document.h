@@ -57,6 +57,7 @@ struct hl_document {
     struct hl_axis *axes;
     int n_axes;
     struct hl_rules exclude, expect;
+    const struct hl_selector *selector; /* NULL: all cases */
 };
 
 /* Each reads its part into the document; mistakes go to its diagnostics. In this order. */
@@ -79,5 +80,5 @@ void *hl_document_alloc(struct hl_document *d, size_t count, size_t size);
 
 /* Fields that make no sense together, in the case that chose choices[i] on axis i. True when all is well. */
 bool hl_document_check_case(struct hl_document *d, const struct hl_config *config, const int *choices);
-/* All cases of the matrix, in file order, the last axis fastest. */
+/* The cases of the matrix that were chosen, or all, in file order, the last axis fastest. */
 void hl_document_expand(struct hl_document *d, struct hl_scenario *scenario);

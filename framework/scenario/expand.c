@@ -17,13 +17,16 @@ static bool next_combination(const struct hl_document *d, int *choices)
     return false;
 }
 
+/* The first rule that holds for these choices; an open choice (-1) satisfies no condition. */
 static const struct hl_rule *first_match(const struct hl_rules *rules, const int *choices)
 {
     for (int i = 0; i < rules->count; i++) {
         const struct hl_rule *rule = &rules->rules[i];
         bool match = !rule->never;
-        for (int k = 0; match && k < rule->n_conditions; k++)
-            match = rule->conditions[k].accepts[choices[rule->conditions[k].axis]];
+        for (int k = 0; match && k < rule->n_conditions; k++) {
+            const int choice = choices[rule->conditions[k].axis];
+            match = choice >= 0 && rule->conditions[k].accepts[choice];
+        }
         if (match)
             return rule;
     }
@@ -88,7 +91,27 @@ static bool make_case(struct hl_document *d, const int *choices, struct hl_case 
     return hl_document_check_case(d, &c->config, choices);
 }
 
-void hl_document_expand(struct hl_document *d, struct hl_scenario *scenario)
+static bool excludes(const struct hl_matrix *matrix, const int *choices)
+{
+    return first_match(matrix->rules, choices) != NULL;
+}
+
+static bool no_case(struct hl_document *d)
+{
+    hl_diagnose(&d->diagnostics, hl_document_node(d, "exclude")->offset, (struct hl_hint){ 0 },
+                "every case is excluded");
+    return false;
+}
+
+static bool alloc_cases(struct hl_document *d, struct hl_scenario *scenario, size_t count)
+{
+    scenario->cases = hl_arena_alloc(d->arena, count * sizeof *scenario->cases);
+    if (!scenario->cases)
+        hl_diagnose_memory(&d->diagnostics);
+    return scenario->cases != NULL;
+}
+
+static void expand_all(struct hl_document *d, struct hl_scenario *scenario)
 {
     int *choices = hl_document_alloc(d, (size_t)d->n_axes, sizeof *choices);
     if (!choices || !check_count(d))
@@ -97,20 +120,43 @@ void hl_document_expand(struct hl_document *d, struct hl_scenario *scenario)
     do
         count += !first_match(&d->exclude, choices);
     while (next_combination(d, choices));
-    if (count == 0) {
-        hl_diagnose(&d->diagnostics, hl_document_node(d, "exclude")->offset, (struct hl_hint){ 0 },
-                    "every case is excluded");
+    if (count == 0 ? !no_case(d) : !alloc_cases(d, scenario, count))
         return;
-    }
-    scenario->cases = hl_arena_alloc(d->arena, count * sizeof *scenario->cases);
-    if (!scenario->cases) {
-        hl_diagnose_memory(&d->diagnostics);
-        return;
-    }
     /* A mistake in one case is often one in many others: the first is enough. */
     bool ok = true;
     do
         if (!first_match(&d->exclude, choices))
             ok = make_case(d, choices, &scenario->cases[scenario->n_cases++]);
     while (ok && next_combination(d, choices));
+}
+
+static void expand_rows(struct hl_document *d, struct hl_scenario *scenario, const int *rows, size_t count)
+{
+    if (count == 0 ? !no_case(d) : !alloc_cases(d, scenario, count))
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (!make_case(d, rows + i * (size_t)d->n_axes, &scenario->cases[scenario->n_cases++]))
+            return;
+}
+
+void hl_document_expand(struct hl_document *d, struct hl_scenario *scenario)
+{
+    if (!d->selector || d->n_axes == 0) {
+        expand_all(d, scenario);
+        return;
+    }
+    int *n_choices = hl_document_alloc(d, (size_t)d->n_axes, sizeof *n_choices), *rows = NULL;
+    if (!n_choices)
+        return;
+    for (int i = 0; i < d->n_axes; i++)
+        n_choices[i] = d->axes[i].n_choices;
+    const struct hl_matrix matrix = { d->n_axes, n_choices, &d->exclude, excludes };
+    size_t count = 0;
+    struct hl_error why;
+    if (d->selector->select(d->selector->user, &matrix, &rows, &count, &why) == HL_STATUS_OK)
+        expand_rows(d, scenario, rows, count);
+    else
+        hl_diagnose(&d->diagnostics, hl_document_node(d, "matrix")->offset, (struct hl_hint){ 0 }, "%s",
+                    why.message);
+    free(rows);
 }

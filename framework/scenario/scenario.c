@@ -49,8 +49,9 @@ static void parse(struct hl_document *d, const char *name, struct hl_scenario *s
         hl_diagnose_memory(&d->diagnostics);
 }
 
-enum hl_status hl_scenario_parse(const char *name, const char *text, size_t size,
-                                 struct hl_scenario **ret_scenario, struct hl_error *error)
+static enum hl_status parse_selected(const char *name, const char *text, size_t size,
+                                     const struct hl_selector *selector, struct hl_scenario **ret_scenario,
+                                     struct hl_error *error)
 {
     struct hl_scenario *scenario = scenario_create();
     struct hl_document *d = calloc(1, sizeof *d);
@@ -59,6 +60,7 @@ enum hl_status hl_scenario_parse(const char *name, const char *text, size_t size
     if (scenario && d && scratch) {
         d->scratch = scratch;
         d->arena = scenario->arena;
+        d->selector = selector;
         d->diagnostics = hl_diagnostics_init(name, text, size, error);
         locale_t before = hl_c_locale_enter();
         parse(d, name, scenario);
@@ -73,6 +75,12 @@ enum hl_status hl_scenario_parse(const char *name, const char *text, size_t size
     }
     *ret_scenario = scenario;
     return HL_STATUS_OK;
+}
+
+enum hl_status hl_scenario_parse(const char *name, const char *text, size_t size,
+                                 struct hl_scenario **ret_scenario, struct hl_error *error)
+{
+    return parse_selected(name, text, size, NULL, ret_scenario, error);
 }
 
 /* Reads at most one byte more than a scenario may have, so that a pipe or a device cannot fill the memory. */
@@ -102,14 +110,20 @@ static enum hl_status read_file(const char *path, char **ret_text, size_t *ret_s
     return HL_STATUS_OK;
 }
 
-enum hl_status hl_scenario_load(const char *path, struct hl_scenario **ret_scenario, struct hl_error *error)
+enum hl_status hl_scenario_load_selected(const char *path, const struct hl_selector *selector,
+                                         struct hl_scenario **ret_scenario, struct hl_error *error)
 {
     char *text = NULL;
     size_t size = 0;
     enum hl_status status = read_file(path, &text, &size, error);
     if (status != HL_STATUS_OK)
         return status;
-    status = hl_scenario_parse(path, text, size, ret_scenario, error);
+    status = parse_selected(path, text, size, selector, ret_scenario, error);
     free(text);
     return status;
+}
+
+enum hl_status hl_scenario_load(const char *path, struct hl_scenario **ret_scenario, struct hl_error *error)
+{
+    return hl_scenario_load_selected(path, NULL, ret_scenario, error);
 }

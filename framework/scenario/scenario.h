@@ -38,13 +38,37 @@ struct hl_scenario {
 
 /* Reads, checks and expands a file. On failure nothing is allocated and *error holds the diagnostics. */
 enum hl_status hl_scenario_load(const char *path, struct hl_scenario **ret_scenario, struct hl_error *error);
-/* The same from memory; `name` stands in the diagnostics for the path. */
+
+/* The matrix before it is expanded, for whoever wants some of its cases only. */
+struct hl_matrix {
+    int n_axes;
+    const int *n_choices; /* by axis */
+    const void *rules;
+    /* Does a rule exclude every case with these choices? -1: any choice of that axis. */
+    bool (*excludes)(const struct hl_matrix *matrix, const int *choices);
+};
+
+/* Chooses cases: *ret_rows, from malloc(), holds n_axes choices for each of them. */
+struct hl_selector {
+    const void *user;
+    enum hl_status (*select)(const void *user, const struct hl_matrix *matrix, int **ret_rows,
+                             size_t *ret_count, struct hl_error *error);
+};
+
+/* hl_scenario_load(), expanding only what the selector chooses (NULL: all): the matrix itself may then be of
+ * any size. */
+enum hl_status hl_scenario_load_selected(const char *path, const struct hl_selector *selector,
+                                         struct hl_scenario **ret_scenario, struct hl_error *error);
+/* The same as hl_scenario_load() from memory; `name` stands in the diagnostics for the path. */
 enum hl_status hl_scenario_parse(const char *name, const char *text, size_t size,
                                  struct hl_scenario **ret_scenario, struct hl_error *error);
 void hl_scenario_destroy(struct hl_scenario *scenario);
 
-/* One case as a scenario file of its own, without a matrix. */
+/* One case as a scenario file of its own, without a matrix: the configuration, and what is said about it. */
 enum hl_status hl_case_write_yaml(const struct hl_scenario *scenario, const struct hl_case *c, FILE *out);
+
+/* The part of it that decides a run: not its title, number of runs or expectation. */
+void hl_config_write_yaml(const struct hl_config *config, FILE *out);
 
 /* The whole format as JSON Schema. */
 void hl_schema_write(FILE *out);

@@ -74,6 +74,21 @@ static void write_other(const struct hl_scenario *scenario, const struct hl_case
     }
 }
 
+void hl_config_write_yaml(const struct hl_config *config, FILE *out)
+{
+    locale_t before = hl_c_locale_enter();
+    struct hl_config once = *config;
+    once.runs = 1;
+    for (int i = 0; i < hl_scenario_fields.count; i++) {
+        const struct hl_field *field = &hl_scenario_fields.rows[i];
+        if (field->kind != HL_KIND_OTHER &&
+            (field->kind == HL_KIND_SECTION || hl_value_is_present(field, &once)))
+            write_row(field, &once, "", out);
+    }
+    write_faults(&once, out);
+    hl_c_locale_leave(before);
+}
+
 enum hl_status hl_case_write_yaml(const struct hl_scenario *scenario, const struct hl_case *c, FILE *out)
 {
     locale_t before = hl_c_locale_enter();

@@ -18,7 +18,8 @@ static __device__ void hl_write_mark(const struct hl_mark_ring &ring, uint32_t w
 {
     const uint32_t index = atomicAdd(ring.taken, 1u);
     struct hl_mark *mark = &ring.marks[index % HL_MARKS];
-    asm volatile("st.relaxed.sys.global.u64 [%0], %1;" ::"l"(&mark->time_ns), "l"(hl_global_timer()) : "memory");
+    asm volatile("st.relaxed.sys.global.u64 [%0], %1;" ::"l"(&mark->time_ns), "l"(hl_global_timer())
+                 : "memory");
     asm volatile("st.relaxed.sys.global.u32 [%0], %1;" ::"l"(&mark->what), "r"(what) : "memory");
     asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(&mark->number), "r"(index + 1) : "memory");
 }
@@ -53,7 +54,8 @@ static __global__ void hl_before_call(const __grid_constant__ struct hl_device_c
 {
     const uint32_t words = call.tokens * call.row_words;
     const uint4 poison = make_uint4(0xfff1fff1u, 0xfff1fff1u, 0xfff1fff1u, 0xfff1fff1u);
-    for (uint32_t i = (blockIdx.x * blockDim.x + threadIdx.x) * 4; i < words; i += gridDim.x * blockDim.x * 4) {
+    for (uint32_t i = (blockIdx.x * blockDim.x + threadIdx.x) * 4; i < words;
+         i += gridDim.x * blockDim.x * 4) {
         *(uint4 *)(call.residual_out + i) = poison;
         *(uint4 *)(call.norm_out + i) = poison;
     }
@@ -78,8 +80,9 @@ static __global__ void hl_after_call(const __grid_constant__ struct hl_device_ca
     hl_write_mark(call.ring, (uint32_t)HL_MARK_CALL_END << 30 | call.what);
 }
 
-static __device__ uint32_t hl_fill_word(const struct hl_device_fill &f, const struct hl_residue_words &residue,
-                                        uint64_t x, uint32_t row, uint32_t i)
+static __device__ uint32_t hl_fill_word(const struct hl_device_fill &f,
+                                        const struct hl_residue_words &residue, uint64_t x, uint32_t row,
+                                        uint32_t i)
 {
     switch (f.kind) {
     case HL_FILL_FRESH: return hl_ordinary_word(x, f.dtype, i);
@@ -112,7 +115,10 @@ static __global__ void hl_init_workspace(const __grid_constant__ struct hl_devic
         hl_write_mark(init.ring, (uint32_t)HL_MARK_INIT << 30 | init.what);
 }
 
-static __global__ void hl_clock(struct hl_mark_ring ring) { hl_write_mark(ring, (uint32_t)HL_MARK_CLOCK << 30); }
+static __global__ void hl_clock(struct hl_mark_ring ring)
+{
+    hl_write_mark(ring, (uint32_t)HL_MARK_CLOCK << 30);
+}
 
 /* Blocks for so many pieces of work. */
 static uint32_t hl_blocks_for(uint64_t work)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "../scenario/words.h"
+#include "../verdict/waits.h"
 
 static const char *const op_names[] = {
 #define NAME(id, name, doc) name,
@@ -22,10 +23,11 @@ static void add(struct hl_signature *signature, const char *format, ...)
     va_end(arguments);
 }
 
+/* Of two ranks, one is all but one: so a rank that is waited for by all others reads alike in every world. */
 static const char *size_class(uint32_t set, int ranks)
 {
     const int n = __builtin_popcount(set);
-    return n == ranks ? "all" : n == 1 ? "one" : n == ranks - 1 ? "all but one" : "several";
+    return n == ranks ? "all" : n == ranks - 1 ? "all but one" : n == 1 ? "one" : "several";
 }
 
 static void add_waits(struct hl_signature *signature, const struct hl_evidence *e)
@@ -42,28 +44,48 @@ static void add_waits(struct hl_signature *signature, const struct hl_evidence *
     }
     if (!waiting)
         add(signature, ", no rank waits in a call");
-    else if (__builtin_popcount(waiting) == 1 && __builtin_popcount(awaited) == 1)
+    else if (e->ranks > 2 && __builtin_popcount(waiting) == 1 && __builtin_popcount(awaited) == 1)
         add(signature, distance ? ", one waits on the rank +%d" : ", one waits on itself", distance);
     else
-        add(signature, ", %s wait on %s", size_class(waiting, e->ranks), size_class(awaited, e->ranks));
+        add(signature, ", %s wait on %s", size_class(waiting, e->ranks),
+            __builtin_popcount(awaited) == 1 ? "one" : size_class(awaited, e->ranks));
 }
 
-static void add_op(struct hl_signature *signature, const struct hl_culprit *culprit,
-                   const struct hl_program *program)
+/* The call that waits, or has the wrong result; NULL: none does. */
+static const struct hl_call_record *find_call(const struct hl_finding *finding, const struct hl_evidence *e)
 {
-    if (culprit->rank < 0 || culprit->rank >= program->ranks || culprit->op < 0 ||
-        culprit->op >= program->rank[culprit->rank].n_ops)
-        return;
-    const struct hl_op *op = &program->rank[culprit->rank].ops[culprit->op];
-    add(signature, ", op %s", op_names[op->kind]);
-    if (op->kind == HL_OP_CALL) {
-        const int calls = program->config.schedule.calls_per_layer;
-        add(signature, " %s", hl_words_name(&hl_words_protocols, op->protocol));
-        if (calls > 1)
-            add(signature, " %d of %d of a layer", op->site % calls + 1, calls);
+    if (finding->verdict == HL_VERDICT_CORRUPT)
+        return e->wrong.kind != HL_WRONG_NONE ? &e->wrong.record : NULL;
+    const struct hl_slot_evidence *found = NULL;
+    for (uint32_t i = 0; i < e->n_slots; i++) {
+        const struct hl_slot_evidence *slot = &e->slots[i];
+        if (slot->state == HL_SLOT_ARRIVED)
+            continue;
+        if (slot->call == finding->culprit.call) {
+            found = slot;
+            break;
+        }
+        found = found ? found : slot;
     }
-    if (culprit->graph >= 0)
-        add(signature, " in a graph");
+    const struct hl_pending_call *pending =
+        found ? hl_pending_find(e, found->rank, found->workspace, found->call) : NULL;
+    return pending ? &pending->record : NULL;
+}
+
+static void add_op(struct hl_signature *signature, const struct hl_finding *finding,
+                   const struct hl_evidence *e, const struct hl_program *program)
+{
+    const struct hl_call_record *call = find_call(finding, e);
+    const int rank = finding->culprit.rank, calls = program->config.schedule.calls_per_layer;
+    if (call) {
+        add(signature, ", op call %s", hl_words_name(&hl_words_protocols, call->protocol));
+        if (calls > 1)
+            add(signature, " %d of %d of a layer", call->site % calls + 1, calls);
+        if (call->graph != UINT16_MAX)
+            add(signature, " in a graph");
+    } else if (rank >= 0 && rank < program->ranks && e->rank[rank].op < program->rank[rank].n_ops) {
+        add(signature, ", op %s", op_names[program->rank[rank].ops[e->rank[rank].op].kind]);
+    }
 }
 
 struct hl_signature hl_signature_of(const struct hl_finding *finding, const struct hl_evidence *evidence,
@@ -80,7 +102,7 @@ struct hl_signature hl_signature_of(const struct hl_finding *finding, const stru
     if (finding->culprit.stage >= 0 && finding->cause != HL_CAUSE_NONE)
         add(&signature, ", stage %s", hl_words_name(&hl_words_stages, finding->culprit.stage));
     if (finding->cause != HL_CAUSE_NONE)
-        add_op(&signature, &finding->culprit, program);
+        add_op(&signature, finding, evidence, program);
     return signature;
 }
 

@@ -1,5 +1,5 @@
 /* Signatures: which failures are the same one. Made of what the evidence says, never of a message's text:
- * verdict, cause, who waits on whom, stage, and the kind and place of the culprit's op.
+ * verdict, cause, who waits on whom, stage, and the kind and place of the op concerned.
  *
  * What only tells where chance struck (which rank, layer, token, word) is left out, or one bug would have a
  * hundred signatures: sets of ranks are classes of sizes, one rank that waits on one other keeps their

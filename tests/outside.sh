@@ -10,8 +10,13 @@ rm -rf "$work"
 mkdir "$work"
 meson install -C "$build" --no-rebuild --quiet --tags runtime,devel,man --destdir "$work/root"
 cp -r "$source/examples/criterion" "$work/example"
+# Staged, it is not where it says, unless it was set up to be relocatable.
+sed -i "s|^prefix=/|prefix=$work/root/|" "$(find "$work/root" -name hanglab.pc)"
 PKG_CONFIG_PATH=$(dirname "$(find "$work/root" -name hanglab.pc)")
 export PKG_CONFIG_PATH
+
+manual=$(find "$work/root" -name hanglab.1)
+[[ -s $manual ]] || die 'no manual page is installed'
 
 # Every installed header compiles alone; Criterion's own are not pedantic.
 include=$(pkg-config --variable=includedir hanglab)

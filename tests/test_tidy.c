@@ -31,8 +31,8 @@ static char *read_text(const char *path)
 /* What git ignores, recordings that come from a GPU as they are, and other people's texts. */
 static bool is_left_out(const char *path)
 {
-    static const char *const names[] = { ".git",        ".cache",  "bundle",
-                                         "hanglab-out", "LICENSE", "tests/recordings" };
+    static const char *const names[] = { ".git",    ".cache",           "bundle",     "hanglab-out",
+                                         "LICENSE", "tests/recordings", "docs/images" };
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         if (strcmp(path, names[i]) == 0)
             return true;

@@ -2,4 +2,4 @@
 #include <hanglab/criterion.h>
 
 HL_CRITERION_SCENARIOS(failing, hangs, "failing/refused.yaml")
-HL_CRITERION_CASE(failing, mistake, "failing/mistake.yaml")
+HL_CRITERION_SCENARIOS(failing, mistake, "failing/mistake.yaml")

@@ -62,17 +62,23 @@ struct hl_criterion_param {
     char *mistake; /* why there are no cases; NULL: none */
 };
 
+/* Criterion 2.4 writes all lines of a message but the first into its XML as they are. */
+static inline char hl_criterion_plain(char c)
+{
+    switch (c) {
+    case '<': return '(';
+    case '>': return ')';
+    case '&': return '+';
+    default: return c > 0 && c < ' ' && c != '\n' ? ' ' : c;
+    }
+}
+
 static inline struct hl_criterion_outcome hl_criterion_bad(const char *path, const char *why)
 {
     struct hl_criterion_outcome outcome = { .ok = false };
     snprintf(outcome.text, sizeof outcome.text, "%s%s%.3000s", path, *path ? ": " : "", why);
-    /* Criterion 2.4 writes all lines but the first into its XML as they are. */
     for (char *c = outcome.text; *c; c++)
-        *c = *c == '<'                          ? '('
-             : *c == '>'                        ? ')'
-             : *c == '&'                        ? '+'
-             : *c > 0 && *c < ' ' && *c != '\n' ? ' '
-                                                : *c;
+        *c = hl_criterion_plain(*c);
     return outcome;
 }
 
@@ -151,10 +157,10 @@ static inline struct hl_criterion_outcome hl_criterion_run_one(const char *const
     if (hl_cases_count(cases) == 1) {
         outcome = hl_criterion_run(cases, 0);
     } else {
-        outcome = hl_criterion_bad(where[0], "a plain test takes one case, and the filters leave more: ");
+        char ids[2048] = "a plain test takes one case, and the filters leave more:";
         for (size_t i = 0; i < hl_cases_count(cases) && i < 8; i++)
-            snprintf(outcome.text + strlen(outcome.text), sizeof outcome.text - strlen(outcome.text),
-                     "\n  %s", hl_cases_id(cases, i));
+            snprintf(ids + strlen(ids), sizeof ids - strlen(ids), "\n  %s", hl_cases_id(cases, i));
+        outcome = hl_criterion_bad(where[0], ids);
     }
     hl_cases_destroy(cases);
     return outcome;

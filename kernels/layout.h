@@ -24,6 +24,7 @@ struct hl_layout {
     uint32_t buffers_at;
     uint32_t words_per_buffer; /* a multiple of 8: buffers are 32-byte aligned (flashinfer#4473) */
     uint32_t words;            /* of the whole workspace */
+    uint32_t depth;            /* buffers that calls rotate through: 3, but for a mutant */
 };
 
 HL_INLINE enum hl_family hl_protocol_family(enum hl_protocol protocol)
@@ -79,6 +80,7 @@ HL_INLINE struct hl_layout hl_layout_make(enum hl_family family, int ranks, uint
     l.buffers_at = l.comm_at + (family == HL_FAMILY_TRTLLM ? 2 * tokens_max * l.row_words : 0);
     l.words_per_buffer = hl_buffer_words(family, ranks, tokens_max, l.row_words);
     l.words = l.buffers_at + 3 * l.words_per_buffer;
+    l.depth = 3;
     return l;
 }
 

@@ -13,11 +13,16 @@
  * stays in registers (M:962), beyond it is polled like the others (M:988). */
 #define HL_OWN_SOURCE(cx) (hl_ranks(cx) <= 8 ? hl_rank(cx) : -1)
 
+HL_STEP_INLINE uint8_t hl_mnnvl_current(const struct hl_cx *cx)
+{
+    return (uint8_t)(HL_MUTANT(BAKED_EPOCH) ? hl_host_epoch(cx) % 3 : hl_flag(cx, HL_MNNVL_CURRENT));
+}
+
 /* The flags are read once: the leader may rotate them while other CTAs still clear (M:931). */
 HL_STEP_INLINE void hl_mnnvl_read_flags(struct hl_step *t, const struct hl_cx *cx)
 {
-    t->buffer = (uint8_t)hl_flag(cx, HL_MNNVL_CURRENT);
-    t->dirty = (uint8_t)hl_flag(cx, HL_MNNVL_DIRTY);
+    t->buffer = hl_mnnvl_current(cx);
+    t->dirty = HL_MUTANT(BAKED_EPOCH) ? (uint8_t)((t->buffer + 2) % 3) : (uint8_t)hl_flag(cx, HL_MNNVL_DIRTY);
     t->dirty_stages = (uint8_t)hl_flag(cx, HL_MNNVL_DIRTY_STAGES);
     HL_UNROLL
     for (uint32_t stage = 0; stage < 2; stage++) {
@@ -35,8 +40,11 @@ HL_STEP_INLINE void hl_mnnvl_read_flags(struct hl_step *t, const struct hl_cx *c
 #define HL_CLEAR_STAGE(t, cx, stage) \
     for ((t)->item = hl_lane(cx) * hl_fragment_words(cx); (t)->item < (t)->clear_words[stage]; \
          (t)->item += hl_lanes(cx) * hl_fragment_words(cx)) { \
-        hl_store_sentinel(cx, hl_stage_at(&(cx)->layout, (t)->dirty, stage, (t)->dirty_stages) + (t)->item, \
-                          hl_fragment_words(cx)); \
+        hl_store_sentinel( \
+            cx, \
+            hl_clear_place(cx, \
+                           hl_stage_at(&(cx)->layout, (t)->dirty, stage, (t)->dirty_stages) + (t)->item), \
+            hl_fragment_words(cx)); \
         HL_POINT(t); \
     }
 
@@ -48,13 +56,14 @@ HL_STEP_INLINE bool hl_mnnvl_all_arrived(struct hl_cx *cx)
 }
 HL_STEP_INLINE void hl_mnnvl_rotate(const struct hl_step *t, struct hl_cx *cx, enum hl_protocol protocol)
 {
-    hl_set_flag(cx, HL_MNNVL_CURRENT, (t->buffer + 1u) % 3);
+    hl_set_flag(cx, HL_MNNVL_CURRENT, (t->buffer + 1u) % HL_DEPTH);
     hl_set_flag(cx, HL_MNNVL_DIRTY, t->buffer);
     hl_set_flag(cx, HL_MNNVL_DIRTY_STAGES, (uint32_t)hl_protocol_stages(protocol));
     for (uint32_t stage = 0; stage < 2; stage++)
         hl_set_flag(cx, HL_MNNVL_CLEAR_BYTES + stage,
                     hl_mnnvl_dirty_bytes(&cx->layout, protocol, stage, hl_tokens(cx)));
-    hl_set_flag(cx, HL_MNNVL_ARRIVED, 0);
+    if (!(HL_MUTANT(SHARED_COUNTER) && protocol == HL_MNNVL_TWOSHOT))
+        hl_set_flag(cx, HL_MNNVL_ARRIVED, 0);
 }
 
 HL_STEP_INLINE uint32_t hl_mnnvl_slot(const struct hl_step *t, const struct hl_cx *cx, uint32_t source)
@@ -74,21 +83,18 @@ HL_STEP(mnnvl_oneshot)
 {
     struct hl_gather g;
     HL_BEGIN(t);
-    HL_AWAIT(t, hl_previous_kernel_done(cx));
+    HL_AWAIT_PREVIOUS(t, cx);
     hl_prefetch_input(cx, hl_cta(cx));
     hl_prefetch_residual(cx, hl_cta(cx));
+    if (HL_MUTANT(RELAXED_ARRIVAL))
+        HL_ARRIVE(t, cx, HL_MNNVL_ARRIVED);
     hl_mnnvl_read_flags(t, cx);
     HL_POINT(t);
     HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
-        HL_UNROLL
-        for (t->peer = 0; t->peer < hl_ranks(cx); t->peer++) {
-            if (!hl_store_is_dropped(t, cx))
-                hl_store(cx, t->peer, hl_mnnvl_slot(t, cx, (uint32_t)hl_rank(cx)), hl_input(cx, t->token));
-            HL_POINT(t);
-        }
+        HL_PUSH_TO_ALL(t, cx, hl_mnnvl_slot(t, cx, (uint32_t)hl_rank(cx)))
     }
-    hl_arrive(cx, HL_MNNVL_ARRIVED);
-    HL_POINT(t);
+    if (!HL_MUTANT(RELAXED_ARRIVAL))
+        HL_ARRIVE(t, cx, HL_MNNVL_ARRIVED);
     HL_CLEAR_STAGE(t, cx, 0)
     HL_CLEAR_STAGE(t, cx, 1)
     HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
@@ -111,14 +117,13 @@ HL_STEP(mnnvl_twoshot)
 {
     struct hl_gather g;
     HL_BEGIN(t);
-    HL_AWAIT(t, hl_previous_kernel_done(cx));
+    HL_AWAIT_PREVIOUS(t, cx);
     hl_prefetch_input(cx, hl_cta(cx));
     hl_mnnvl_read_flags(t, cx);
     HL_POINT(t);
     HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
-        hl_store(cx, t->token % hl_ranks(cx), hl_mnnvl_scatter(t, cx, (uint32_t)hl_rank(cx)),
+        HL_STORE(t, cx, t->token % hl_ranks(cx), hl_mnnvl_scatter(t, cx, (uint32_t)hl_rank(cx)),
                  hl_input(cx, t->token));
-        HL_POINT(t);
     }
     hl_trigger(cx);
     HL_CLEAR_STAGE(t, cx, 0)
@@ -132,8 +137,7 @@ HL_STEP(mnnvl_twoshot)
         HL_POINT(t);
         HL_UNROLL
         for (t->peer = 0; t->peer < hl_ranks(cx); t->peer++) {
-            hl_store(cx, t->peer, hl_mnnvl_broadcast(t, cx), hl_reduced(cx, &g));
-            HL_POINT(t);
+            HL_STORE(t, cx, t->peer, hl_mnnvl_broadcast(t, cx), hl_reduced(cx, &g));
         }
     }
     HL_CLEAR_STAGE(t, cx, 1)
@@ -147,16 +151,19 @@ HL_STEP(mnnvl_norm)
     struct hl_gather g;
     HL_BEGIN(t);
     hl_trigger(cx);
-    t->buffer = (uint8_t)hl_flag(cx, HL_MNNVL_CURRENT);
+    if (HL_MUTANT(RELAXED_ARRIVAL))
+        HL_ARRIVE(t, cx, HL_MNNVL_ARRIVED);
+    t->buffer = hl_mnnvl_current(cx);
     HL_POINT(t);
-    hl_arrive(cx, HL_MNNVL_ARRIVED);
-    HL_POINT(t);
+    if (!HL_MUTANT(RELAXED_ARRIVAL))
+        HL_ARRIVE(t, cx, HL_MNNVL_ARRIVED);
     HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
         hl_prefetch_residual(cx, t->token);
         HL_AWAIT(t, hl_row_arrived(cx, &g, hl_mnnvl_broadcast(t, cx)));
         hl_finish_row(cx, t->token, hl_one_row(cx, &g, hl_mnnvl_broadcast(t, cx)));
     }
-    HL_AWAIT(t, hl_previous_kernel_done(cx));
+    if (!HL_MUTANT(EARLY_TRIGGER))
+        HL_AWAIT(t, hl_previous_kernel_done(cx));
     if (hl_leader(cx)) {
         HL_AWAIT(t, hl_mnnvl_all_arrived(cx));
         hl_mnnvl_rotate(t, cx, HL_MNNVL_TWOSHOT);

@@ -10,11 +10,10 @@ HL_STEP(nccl_allreduce)
 {
     struct hl_gather g;
     HL_BEGIN(t);
-    HL_AWAIT(t, hl_previous_kernel_done(cx));
-    t->item = hl_flag(cx, HL_NCCL_EPOCH) + 1;
+    HL_AWAIT_PREVIOUS(t, cx);
+    t->item = (HL_MUTANT(BAKED_EPOCH) ? hl_host_epoch(cx) : hl_flag(cx, HL_NCCL_EPOCH)) + 1;
     t->buffer = (uint8_t)(t->item % 2);
-    hl_arrive(cx, HL_NCCL_ARRIVED);
-    HL_POINT(t);
+    HL_ARRIVE(t, cx, HL_NCCL_ARRIVED);
     HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
         HL_UNROLL
         for (t->peer = 0; t->peer < hl_ranks(cx); t->peer++) {
@@ -42,7 +41,7 @@ HL_STEP(nccl_allreduce)
 HL_STEP(norm_after_allreduce)
 {
     HL_BEGIN(t);
-    HL_AWAIT(t, hl_previous_kernel_done(cx));
+    HL_AWAIT_PREVIOUS(t, cx);
     HL_EACH_TOKEN(t, cx, hl_tokens(cx))
         hl_finish_row(cx, t->token, hl_load_sum(cx, t->token));
     HL_END(t);
@@ -52,7 +51,7 @@ HL_STEP(norm_after_allreduce)
 HL_STEP(norm_only)
 {
     HL_BEGIN(t);
-    HL_AWAIT(t, hl_previous_kernel_done(cx));
+    HL_AWAIT_PREVIOUS(t, cx);
     HL_EACH_TOKEN(t, cx, hl_tokens(cx))
         hl_finish_row(cx, t->token, hl_load_input(cx, t->token));
     HL_END(t);

@@ -222,6 +222,18 @@ HL_STEP_INLINE void hl_store(struct hl_cx *cx, int rank, uint32_t at, struct hl_
         hl_store16(cx->call->workspace[rank] + (at + cx->at), f.words);
 }
 
+/* The mutant TORN_STORE: one 8-byte half of the fragment. */
+HL_STEP_INLINE void hl_store_half(struct hl_cx *cx, int rank, uint32_t at, struct hl_fragment f,
+                                  uint32_t half)
+{
+    if (!cx->has_fragment)
+        return;
+    asm volatile("st.relaxed.sys.global.v2.u32 [%0], {%1, %2};" ::"l"(cx->call->workspace[rank] +
+                                                                      (at + cx->at + 2 * half)),
+                 "r"(half ? f.words.z : f.words.x), "r"(half ? f.words.w : f.words.y)
+                 : "memory");
+}
+
 /* Stores sentinels over one fragment of the own workspace. */
 HL_STEP_INLINE void hl_store_sentinel(struct hl_cx *cx, uint32_t at, uint32_t)
 {
@@ -229,14 +241,12 @@ HL_STEP_INLINE void hl_store_sentinel(struct hl_cx *cx, uint32_t at, uint32_t)
     hl_store16(cx->own + at, make_uint4(s, s, s, s));
 }
 
-/* The mutant DROP_STORE: rank 1's 5th call, its last row to rank 0. Replays of a graph are calls too, so
- * this build counts them on the device, in the last of the flag words. */
+/* For mutants that strike once. Replays of a graph are calls too, so their builds count them on the device,
+ * in the last of the flag words. */
 #define HL_CALLS_WORD (HL_FLAG_WORDS - 1)
-HL_STEP_INLINE bool hl_store_is_dropped(const struct hl_step *t, const struct hl_cx *cx)
-{
-    return HL_MUTANT(DROP_STORE) && hl_rank(cx) == 1 && t->peer == 0 && t->token == cx->tokens - 1 &&
-           hl_flag(cx, HL_CALLS_WORD) == 4;
-}
+HL_STEP_INLINE uint32_t hl_calls_before(const struct hl_cx *cx) { return hl_flag(cx, HL_CALLS_WORD); }
+/* The number that the host passed, which a capture freezes. */
+HL_STEP_INLINE uint32_t hl_host_epoch(const struct hl_cx *cx) { return cx->call->epoch; }
 
 /* What a thread has of the rows it waits for. Words that have arrived stay in registers; a look loads only
  * the sources that are missing. */
@@ -259,6 +269,8 @@ HL_STEP_INLINE bool hl_is_missing(const struct hl_cx *cx, uint32_t word)
 }
 HL_STEP_INLINE bool hl_is_missing16(const struct hl_cx *cx, uint4 v)
 {
+    if (HL_MUTANT(TORN_STORE))
+        return hl_is_missing(cx, v.x);
     return hl_is_missing(cx, v.x) | hl_is_missing(cx, v.y) | hl_is_missing(cx, v.z) | hl_is_missing(cx, v.w);
 }
 
@@ -388,7 +400,8 @@ HL_STEP_INLINE void hl_release_flags(struct hl_cx *cx, int peer, uint32_t value)
 {
     if (peer == 0) {
         hl_cta_barrier(cx);
-        __threadfence_system();
+        if (!HL_MUTANT(NO_RELEASE))
+            __threadfence_system();
     }
     if (cx->block == 0)
         for (uint32_t flag = cx->cta + cx->ctas * threadIdx.x; flag < HL_TRTLLM_BARRIER_FLAGS;

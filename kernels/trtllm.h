@@ -22,29 +22,27 @@ HL_STEP(trtllm_oneshot)
 {
     struct hl_gather g;
     HL_BEGIN(t);
-    HL_AWAIT(t, hl_previous_kernel_done(cx));
+    HL_AWAIT_PREVIOUS(t, cx);
     hl_trigger(cx); /* before flags and stores, unless triggerCompletionAtEnd (T:1514) */
     hl_prefetch_input(cx, hl_cta(cx));
     hl_prefetch_residual(cx, hl_cta(cx));
-    t->buffer = (uint8_t)hl_flag(cx, HL_TRTLLM_CURRENT);
-    t->dirty = (uint8_t)((t->buffer + (HL_MUTANT(LATE_CLEAR) ? 1u : 2u)) % 3);
+    if (HL_MUTANT(RELAXED_ARRIVAL))
+        HL_ARRIVE(t, cx, HL_TRTLLM_ARRIVED);
+    t->buffer = (uint8_t)(HL_MUTANT(BAKED_EPOCH) ? hl_host_epoch(cx) % 3 : hl_flag(cx, HL_TRTLLM_CURRENT));
+    t->dirty = (uint8_t)((t->buffer + (HL_MUTANT(LATE_CLEAR) ? 1u : HL_DEPTH - 1)) % HL_DEPTH);
     t->clear_words[0] = hl_flag(cx, HL_TRTLLM_CLEAR_ELEMENTS) * hl_dtype_bytes(cx->layout.dtype) / 4;
     if (HL_MUTANT(SHORT_CLEAR) && t->clear_words[0])
         t->clear_words[0] = hl_tokens(cx) * (uint32_t)hl_ranks(cx) * cx->layout.row_words;
     HL_POINT(t);
-    hl_arrive(cx, HL_TRTLLM_ARRIVED);
-    HL_POINT(t);
+    if (!HL_MUTANT(RELAXED_ARRIVAL))
+        HL_ARRIVE(t, cx, HL_TRTLLM_ARRIVED);
     HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
-        HL_UNROLL
-        for (t->peer = 0; t->peer < hl_ranks(cx); t->peer++) {
-            if (!hl_store_is_dropped(t, cx))
-                hl_store(cx, t->peer, hl_trtllm_slot(t, cx, (uint32_t)hl_rank(cx)), hl_input(cx, t->token));
-            HL_POINT(t);
-        }
+        HL_PUSH_TO_ALL(t, cx, hl_trtllm_slot(t, cx, (uint32_t)hl_rank(cx)))
     }
     for (t->item = hl_lane(cx) * hl_fragment_words(cx); t->item < t->clear_words[0];
          t->item += hl_lanes(cx) * hl_fragment_words(cx)) {
-        hl_store_sentinel(cx, hl_stage_at(&cx->layout, t->dirty, 0, 1) + t->item, hl_fragment_words(cx));
+        hl_store_sentinel(cx, hl_clear_place(cx, hl_stage_at(&cx->layout, t->dirty, 0, 1) + t->item),
+                          hl_fragment_words(cx));
         HL_POINT(t);
     }
     HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
@@ -56,7 +54,7 @@ HL_STEP(trtllm_oneshot)
     }
     if (hl_leader(cx)) {
         HL_AWAIT(t, hl_trtllm_all_arrived(cx));
-        hl_set_flag(cx, HL_TRTLLM_CURRENT, (t->buffer + 1u) % 3);
+        hl_set_flag(cx, HL_TRTLLM_CURRENT, (t->buffer + 1u) % HL_DEPTH);
         hl_set_flag(cx, HL_TRTLLM_CLEAR_ELEMENTS,
                     hl_tokens(cx) * (uint32_t)hl_ranks(cx) * cx->layout.row_words * 4 /
                         hl_dtype_bytes(cx->layout.dtype));
@@ -98,11 +96,10 @@ HL_STEP(trtllm_twoshot)
 {
     struct hl_gather g;
     HL_BEGIN(t);
-    HL_AWAIT(t, hl_previous_kernel_done(cx));
+    HL_AWAIT_PREVIOUS(t, cx);
     hl_trigger(cx);
     t->flag = (uint8_t)hl_flag(cx, HL_TRTLLM_BARRIER_FLAG);
-    hl_arrive(cx, HL_TRTLLM_ARRIVED);
-    HL_POINT(t);
+    HL_ARRIVE(t, cx, HL_TRTLLM_ARRIVED);
     for (t->stage = 0; t->stage < hl_ranks(cx); t->stage++)
         HL_EACH_TOKEN(t, cx, HL_PART_SIZE(cx, t->stage)) {
             hl_store(cx, hl_rank(cx),
@@ -131,9 +128,11 @@ HL_STEP(trtllm_twoshot)
                 cx, HL_PART_START(cx, t->stage) + t->token,
                 hl_load_row(cx, hl_trtllm_comm_slot(&cx->layout, 1, HL_PART_START(cx, t->stage) + t->token)));
     if (hl_leader(cx)) {
-        HL_AWAIT(t, hl_trtllm_all_arrived(cx));
+        if (!HL_MUTANT(SHARED_COUNTER))
+            HL_AWAIT(t, hl_trtllm_all_arrived(cx));
         hl_set_flag(cx, HL_TRTLLM_BARRIER_FLAG, t->flag);
-        hl_set_flag(cx, HL_TRTLLM_ARRIVED, 0);
+        if (!HL_MUTANT(SHARED_COUNTER))
+            hl_set_flag(cx, HL_TRTLLM_ARRIVED, 0);
         HL_POINT(t);
     }
     HL_END(t);

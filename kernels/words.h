@@ -39,7 +39,25 @@
     X(HL_MUTANT_NO_SANITISE, "no-sanitise", "a payload of -0.0 is sent as it is, so that it reads as the sentinel") \
     X(HL_MUTANT_SHORT_CLEAR, "short-clear", "clears what this call uses, not what the dirty buffer holds (TensorRT-LLM#6237)") \
     X(HL_MUTANT_LATE_CLEAR, "late-clear", "clears each buffer one call too late, when peers may write it again") \
-    X(HL_MUTANT_DROP_STORE, "drop-store", "rank 1 does not store its last row to rank 0 in its 5th call")
+    X(HL_MUTANT_WRONG_CLEAR_OFFSET, "wrong-clear-offset", "clears one row too far on") \
+    X(HL_MUTANT_DEPTH_2, "depth-2", "rotates through 2 buffers instead of 3, so that a call clears what the next one fills") \
+    X(HL_MUTANT_DROP_STORE, "drop-store", "one-shots: rank 1 does not store its last row to rank 0 in its 5th call") \
+    X(HL_MUTANT_MISDIRECT_STORE, "misdirect-store", "one-shots: rank 1 stores its last row to rank 0 one row too far on in its 5th call") \
+    X(HL_MUTANT_STRAY_STORE, "stray-store", "one-shots: rank 1 stores a row behind the end of rank 0's workspace in its 5th call") \
+    X(HL_MUTANT_TORN_STORE, "torn-store", "16 bytes are stored in two halves, and a wait looks at their first word only (FlashInfer before 0.6.12)") \
+    X(HL_MUTANT_MISSED_ARRIVAL, "missed-arrival", "the last CTA of rank 1 does not count in in its 5th call (TensorRT-LLM#4594)") \
+    X(HL_MUTANT_OVERSHOOT, "overshoot", "the last CTA of rank 1 counts in twice in its 5th call") \
+    X(HL_MUTANT_SHARED_COUNTER, "shared-counter", "the two-shot counts on the one-shot's counter and leaves it as it is (tokenspeed#351)") \
+    X(HL_MUTANT_RELAXED_ARRIVAL, "relaxed-arrival", "a CTA counts in before it has read the flags: an arrival without release (TensorRT-LLM#8612)") \
+    X(HL_MUTANT_NO_RELEASE, "no-release", "trtllm two-shot: flags are stored without release; needs `world.memory: relaxed`") \
+    X(HL_MUTANT_EARLY_TRIGGER, "early-trigger", "every kernel lets the next one go at once, and none waits (needs schedule.pdl)") \
+    X(HL_MUTANT_BAKED_EPOCH, "baked-epoch", "the host passes the call's number, and a capture freezes it (the legacy trtllm flag value)")
+
+/* Mutants that strike once, in the 5th call of a workspace: their builds count the calls. */
+#define HL_MUTANT_COUNTS_CALLS(mutant) \
+    ((mutant) == HL_MUTANT_DROP_STORE || (mutant) == HL_MUTANT_MISDIRECT_STORE || \
+     (mutant) == HL_MUTANT_STRAY_STORE || (mutant) == HL_MUTANT_MISSED_ARRIVAL || \
+     (mutant) == HL_MUTANT_OVERSHOOT)
 
 #define HL_ENUMERATOR(id, name, doc) id,
 enum hl_dtype { HL_DTYPES(HL_ENUMERATOR) HL_DTYPE_COUNT };

@@ -90,6 +90,7 @@ static void collect_followed(const struct hl_watch *watch, uint64_t now_ns, stru
         to->op = from->op;
         to->progress_ns = from->progress_ns;
         to->overlap = from->overlap;
+        to->early = from->early;
         for (int w = 0; w < watch->workspaces; w++) {
             const struct hl_workspace_track *track = &from->workspace[w];
             struct hl_workspace_evidence *workspace = &to->workspace[w];
@@ -177,5 +178,7 @@ int hl_watch_collect(struct hl_watch *watch, const struct hl_probe *probe, uint6
         return -1;
     collect_sources(watch, evidence);
     collect_hosts(probe, evidence);
+    if (probe->stray_write)
+        evidence->stray = probe->stray_write(probe->user);
     return 0;
 }

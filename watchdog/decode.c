@@ -58,6 +58,23 @@ static void note_missing(struct hl_slot_evidence *slot, uint32_t word, uint32_t 
     slot->words_sentinel += is_sentinel;
 }
 
+/* The buffer into whose same place the source stored in this call, or -1: it did not go where it had to. */
+static int stored_elsewhere(const struct decoder *d, const struct hl_slot_evidence *slot)
+{
+    const struct hl_layout *l = d->layout;
+    if (slot->at < l->buffers_at || !slot->history.known)
+        return -1;
+    const uint32_t place = (slot->at - l->buffers_at) % l->words_per_buffer;
+    for (uint32_t buffer = 0; buffer < l->depth; buffer++) {
+        const struct hl_word_history h =
+            d->probe->word_history(d->probe->user, d->rank, d->record->workspace,
+                                   l->buffers_at + buffer * l->words_per_buffer + place);
+        if (buffer != slot->buffer && h.stored_by == slot->source && h.stored_call == slot->call)
+            return (int)buffer;
+    }
+    return -1;
+}
+
 static void finish_slot(struct decoder *d, struct hl_slot_evidence *slot)
 {
     const struct hl_probe *probe = d->probe;
@@ -67,6 +84,7 @@ static void finish_slot(struct decoder *d, struct hl_slot_evidence *slot)
     slot->history = (struct hl_word_history){ .stored_by = -1, .cleared_by = -1 };
     if (slot->state != HL_SLOT_ARRIVED && probe->word_history)
         slot->history = probe->word_history(probe->user, d->rank, d->record->workspace, slot->at);
+    slot->elsewhere = slot->state == HL_SLOT_SENTINEL ? stored_elsewhere(d, slot) : -1;
     keep_slot(&d->list, slot);
 }
 
@@ -139,23 +157,26 @@ static void decode_barrier(struct decoder *d, uint32_t cta, uint32_t flag_before
 
 /* The leader rotates once its own rows have arrived and every CTA has counted in, while other CTAs may still
  * poll. So the flags of a call that waits are those of its begin, or already one rotation further. */
-static bool is_rotated(const struct hl_workspace_evidence *w, enum hl_protocol protocol)
+static bool is_rotated(const struct hl_layout *l, const struct hl_workspace_evidence *w,
+                       enum hl_protocol protocol)
 {
+    const uint32_t next = (w->rotations + 1) % l->depth;
     switch (hl_protocol_family(protocol)) {
-    case HL_FAMILY_MNNVL: return w->flags[HL_MNNVL_CURRENT] == (w->rotations + 1) % 3;
+    case HL_FAMILY_MNNVL: return w->flags[HL_MNNVL_CURRENT] == next;
     case HL_FAMILY_TRTLLM:
         return protocol == HL_TRTLLM_TWOSHOT ? w->flags[HL_TRTLLM_BARRIER_FLAG] == 2 * (w->barriers + 1) % 3
-                                             : w->flags[HL_TRTLLM_CURRENT] == (w->rotations + 1) % 3;
+                                             : w->flags[HL_TRTLLM_CURRENT] == next;
     default: return w->flags[HL_NCCL_EPOCH] == w->rotations + 1;
     }
 }
 
-static uint8_t buffer_of_call(const struct hl_workspace_evidence *w, enum hl_protocol protocol)
+static uint8_t buffer_of_call(const struct hl_layout *l, const struct hl_workspace_evidence *w,
+                              enum hl_protocol protocol)
 {
     const uint32_t current =
         w->flags[hl_protocol_family(protocol) == HL_FAMILY_MNNVL ? (int)HL_MNNVL_CURRENT
                                                                  : (int)HL_TRTLLM_CURRENT];
-    return (uint8_t)((is_rotated(w, protocol) ? current + 2 : current) % 3);
+    return (uint8_t)((is_rotated(l, w, protocol) ? current + l->depth - 1 : current) % l->depth);
 }
 
 /* The arrival counter, where nothing else keeps the call from ending, or where it can never be right again.
@@ -168,7 +189,7 @@ static void decode_arrivals(struct decoder *d, const struct hl_workspace_evidenc
                                                        : (uint32_t)HL_NCCL_ARRIVED;
     const uint32_t arrived = w->flags[word], ctas = d->record->ctas;
     const bool overshoot = family == HL_FAMILY_TRTLLM && arrived > ctas;
-    if (is_rotated(w, d->record->protocol) || arrived == ctas || (arrived > ctas && !overshoot) ||
+    if (is_rotated(d->layout, w, d->record->protocol) || arrived == ctas || (arrived > ctas && !overshoot) ||
         (d->list.missing_of_call > 0 && !overshoot))
         return;
     struct hl_slot_evidence slot = new_slot(d, HL_STAGE_ARRIVALS, 0, 0, d->rank, word, 1);
@@ -215,8 +236,8 @@ static void decode_call(struct decoder *d)
     d->list.missing_of_call = 0;
     switch (protocol) {
     case HL_MNNVL_ONESHOT:
-    case HL_TRTLLM_ONESHOT: decode_oneshot(d, buffer_of_call(w, protocol), tokens); break;
-    case HL_MNNVL_TWOSHOT: decode_mnnvl_twoshot(d, buffer_of_call(w, protocol), tokens); break;
+    case HL_TRTLLM_ONESHOT: decode_oneshot(d, buffer_of_call(d->layout, w, protocol), tokens); break;
+    case HL_MNNVL_TWOSHOT: decode_mnnvl_twoshot(d, buffer_of_call(d->layout, w, protocol), tokens); break;
     case HL_TRTLLM_TWOSHOT:
         for (uint32_t cta = 0; cta < d->record->ctas && cta < HL_TRTLLM_BARRIER_FLAGS; cta++)
             decode_barrier(d, cta, 2 * w->barriers % 3);

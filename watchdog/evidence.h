@@ -29,6 +29,7 @@ struct hl_slot_evidence {
     uint32_t at;                                   /* the same word's place in the workspace */
     uint32_t value;                                /* what it holds */
     struct hl_word_history history;                /* of that word */
+    int elsewhere; /* buffer into which the source stored this row of this call instead; -1: none is known */
     /* Leading rows of the source's input to this call that anything ever wrote since its block was taken from
      * the pool; UINT32_MAX: not known, or the words are sums of many ranks' rows. */
     uint32_t source_rows_written;
@@ -73,6 +74,7 @@ struct hl_rank_evidence {
     int n_pending;
     struct hl_residency residency;
     struct hl_overlap overlap; /* the first one */
+    struct hl_overlap early; /* the first call that began before the one in front of it on its stream ended */
 };
 
 /* The first call whose records do not agree between the ranks, per workspace. */
@@ -91,6 +93,7 @@ enum hl_wrong_kind {
     HL_WRONG_NONE,
     HL_WRONG_SUM,       /* differs from every hypothesis below */
     HL_WRONG_OWN_ONLY,  /* equals the rank's own row, normed: the allreduce is missing */
+    HL_WRONG_TORN,      /* right in one 8-byte half of every 16 bytes, wrong in the other */
     HL_WRONG_STALE,     /* equals the sum with one source's rows of an earlier call */
     HL_WRONG_EARLY,     /* ended before a peer had begun this call */
     HL_WRONG_MISPAIRED, /* the ranks' calls of this number are different sites */
@@ -129,6 +132,7 @@ struct hl_evidence {
     uint32_t slots_left_out; /* beyond HL_SLOTS_MAX */
     struct hl_divergence divergence;
     struct hl_wrong_result wrong;
+    struct hl_stray_write stray;
     uint64_t records_dropped; /* pending calls whose record the watchdog could not keep */
     uint64_t calls_checked;   /* by the oracle */
     uint32_t faults_fired;    /* bit per fault of the configuration; not for the classifier */

@@ -17,7 +17,8 @@
     X(HL_EVENT_HOST_END, "host-end", "and leaves it") \
     X(HL_EVENT_ENQUEUE, "enqueue", \
       "a call is on its stream, or in a launched graph; it gets its number here") \
-    X(HL_EVENT_CALL_BEGIN, "call-begin", "the first CTA of a call is past the wait for the kernel before it") \
+    X(HL_EVENT_CALL_BEGIN, "call-begin", \
+      "the first CTA of a call is past the wait for the kernel before it") \
     X(HL_EVENT_CALL_END, "call-end", "the last kernel of a call has ended; carries data for the oracle") \
     X(HL_EVENT_WORKSPACE_INIT, "workspace-init", "a workspace has been filled with sentinels") \
     X(HL_EVENT_RANK_EXIT, "rank-exit", "a rank's host program has ended") \
@@ -41,6 +42,7 @@ struct hl_call_record {
     uint32_t exec_tokens;  /* as executed: the simulator's geometry may be reduced */
     uint32_t rows_written; /* leading rows of the input block that anything ever wrote (as executed) */
     uint32_t ctas;
+    uint32_t epoch; /* 1 + the call's number as the host passed it; 0: the device keeps it itself */
 };
 
 /* The numbers of a call, valid while the event is delivered. Rows are [exec_tokens][layout.row_words]. */

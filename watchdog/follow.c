@@ -77,19 +77,24 @@ static struct hl_recent_call *remember(struct hl_watch *watch, const struct hl_e
     return recent;
 }
 
-/* Calls of one stream may overlap under programmatic dependent launch and then wait for each other; calls of
- * two streams do not (invariant I3). */
+/* Calls of one stream may overlap under programmatic dependent launch, but none begins, that is, gets past
+ * its wait, before the one in front of it has ended (I4); calls of two streams must not overlap at all (I3).
+ */
 static void look_for_overlap(struct hl_rank_track *rank, const struct hl_event *event)
 {
     const struct hl_workspace_track *track = &rank->workspace[event->call->workspace];
-    for (int i = 0; i < track->n_running && !rank->overlap.seen; i++) {
+    for (int i = 0; i < track->n_running; i++) {
         const struct hl_recent_call *other = hl_recent_find(track, track->running[i]);
-        if (other && other->record.stream != event->call->stream)
-            rank->overlap = (struct hl_overlap){ .seen = true,
-                                                 .workspace = event->call->workspace,
-                                                 .first = other->record.call,
-                                                 .second = event->call->call,
-                                                 .time_ns = event->time_ns };
+        if (!other)
+            continue;
+        struct hl_overlap *overlap =
+            other->record.stream == event->call->stream ? &rank->early : &rank->overlap;
+        if (!overlap->seen)
+            *overlap = (struct hl_overlap){ .seen = true,
+                                            .workspace = event->call->workspace,
+                                            .first = other->record.call,
+                                            .second = event->call->call,
+                                            .time_ns = event->time_ns };
     }
 }
 

@@ -23,6 +23,16 @@ struct hl_word_history {
     uint64_t cleared_ns;
 };
 
+/* A word outside of a workspace that changed: found by the guards around it. */
+struct hl_stray_write {
+    bool found;
+    int rank, workspace; /* whose */
+    int64_t distance;    /* in words: 0 is the first one behind the workspace, -1 the last one before it */
+    uint32_t value;
+    int by_rank; /* who wrote it, -1: not known */
+    uint32_t by_call;
+};
+
 struct hl_probe {
     void *user;
     int ranks;
@@ -36,4 +46,6 @@ struct hl_probe {
     size_t (*host_stack)(void *user, int rank, char *text, size_t size);
     struct hl_residency (*residency)(void *user, int rank);
     struct hl_word_history (*word_history)(void *user, int rank, int workspace, uint32_t word);
+    /* The first write outside of a workspace. */
+    struct hl_stray_write (*stray_write)(void *user);
 };

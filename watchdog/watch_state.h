@@ -29,7 +29,7 @@ struct hl_rank_track {
     bool exited;
     uint32_t op;
     uint64_t progress_ns;
-    struct hl_overlap overlap;
+    struct hl_overlap overlap, early;
     struct hl_workspace_track workspace[HL_WORKSPACES_MAX];
 };
 

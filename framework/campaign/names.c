@@ -45,6 +45,7 @@ const char *hl_wrong_kind_name(enum hl_wrong_kind kind)
     case HL_WRONG_NONE: return "none";
     case HL_WRONG_SUM: return "sum";
     case HL_WRONG_OWN_ONLY: return "own-only";
+    case HL_WRONG_TORN: return "torn";
     case HL_WRONG_STALE: return "stale";
     case HL_WRONG_EARLY: return "early";
     case HL_WRONG_MISPAIRED: return "mispaired";

@@ -78,7 +78,7 @@ void hl_space_launch(struct hl_space *s, int rank, int stream)
         if (++q->which < kernels_of_call(call))
             continue;
         q->which = 0;
-        if (s->spec.mutant == HL_MUTANT_DROP_STORE && q->number < HL_SPACE_NUMBER_MAX && !call->fills)
+        if (HL_MUTANT_COUNTS_CALLS(s->spec.mutant) && q->number < HL_SPACE_NUMBER_MAX && !call->fills)
             q->number++;
         q->next++;
         if (q->next == p->n && p->loop_to != UINT32_MAX)

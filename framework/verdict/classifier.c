@@ -299,6 +299,32 @@ static bool decide_late_clear(const struct hl_evidence *evidence, struct hl_find
     return true;
 }
 
+/* CTAs of one call disagree about the buffer: one of them read the index before or after its time. */
+static bool decide_weak_ordering(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    char text[WAIT_TEXT_MAX];
+    const struct hl_slot_evidence *slot = blame_wait(evidence, HL_WAIT_ELSEWHERE, finding, text);
+    if (slot) {
+        finding->other_cause = HL_CAUSE_ARRIVAL_STUCK;
+        hl_say(finding,
+               "%s, which stored it into buffer %d instead: it read the index before, or after, the time at "
+               "which "
+               "its grid agreed on one",
+               text, slot->elsewhere);
+        return true;
+    }
+    slot = blame_wait(evidence, HL_WAIT_ERASED_IN_CALL, finding, text);
+    if (!slot)
+        return false;
+    finding->other_cause = HL_CAUSE_LATE_CLEAR;
+    hl_say(
+        finding,
+        "%s: it was stored, and then a CTA of the same call, which clears another buffer, erased it: it read "
+        "the index when that had been moved on",
+        text);
+    return true;
+}
+
 static bool decide_lost_write(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
     char text[WAIT_TEXT_MAX];
@@ -351,7 +377,10 @@ static const struct row hang_rows[] = {
     { HL_CAUSE_SHAPE_MISMATCH, hl_decide_shape_mismatch },
     { HL_CAUSE_STRATEGY_MISMATCH, hl_decide_strategy_mismatch },
     { HL_CAUSE_GRID_MISMATCH, hl_decide_grid_mismatch },
+    { HL_CAUSE_BAKED_EPOCH, hl_decide_baked_epoch },
     { HL_CAUSE_SENTINEL_COLLISION, decide_collision },
+    { HL_CAUSE_OUT_OF_BOUNDS, hl_decide_out_of_bounds },
+    { HL_CAUSE_EARLY_TRIGGER, hl_decide_early_trigger },
     { HL_CAUSE_CONCURRENT_CALLS, decide_concurrent },
     { HL_CAUSE_ORDER_INVERSION, decide_inversion },
     { HL_CAUSE_NOT_RESIDENT, decide_not_resident },
@@ -362,6 +391,7 @@ static const struct row hang_rows[] = {
     { HL_CAUSE_PEER_HOST_BLOCKED, decide_host_blocked },
     { HL_CAUSE_INIT_RACE, decide_init_race },
     { HL_CAUSE_LATE_CLEAR, decide_late_clear },
+    { HL_CAUSE_WEAK_ORDERING, decide_weak_ordering },
     { HL_CAUSE_LOST_WRITE, decide_lost_write },
     { HL_CAUSE_ARRIVAL_STUCK, decide_arrival },
     { HL_CAUSE_PEER_STREAM_STALLED, decide_stream_stalled },
@@ -400,7 +430,11 @@ static const struct row wrong_rows[] = {
     { HL_CAUSE_MISSING_ALLREDUCE, hl_decide_lone_fallback },
     { HL_CAUSE_SHAPE_MISMATCH, hl_decide_shape_mismatch },
     { HL_CAUSE_STRATEGY_MISMATCH, hl_decide_strategy_mismatch },
+    { HL_CAUSE_OUT_OF_BOUNDS, hl_decide_out_of_bounds },
+    { HL_CAUSE_BAKED_EPOCH, hl_decide_baked_epoch },
+    { HL_CAUSE_EARLY_TRIGGER, hl_decide_early_trigger },
     { HL_CAUSE_CONCURRENT_CALLS, decide_concurrent },
+    { HL_CAUSE_TORN_READ, hl_decide_torn },
     { HL_CAUSE_SHORT_CLEAR, decide_short_clear },
     { HL_CAUSE_UNKNOWN, decide_wrong_number },
 };
@@ -462,7 +496,7 @@ struct hl_finding hl_classify(const struct hl_evidence *evidence)
         if (evidence->quiescent)
             finding.certainty = HL_CERTAINTY_PROVEN;
         DECIDE(hang_rows, evidence, &finding);
-    } else if (evidence->wrong.kind != HL_WRONG_NONE) {
+    } else if (evidence->wrong.kind != HL_WRONG_NONE || evidence->stray.found) {
         finding.verdict = HL_VERDICT_CORRUPT;
         finding.certainty = HL_CERTAINTY_PROVEN;
         DECIDE(wrong_rows, evidence, &finding);

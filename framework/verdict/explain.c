@@ -1,4 +1,5 @@
 /* What a wrong row equals: the few wrong computations that broken allreduces are known to make. */
+#include <math.h>
 #include <string.h>
 #include "../../kernels/sim/numbers.h"
 #include "oracle_state.h"
@@ -53,6 +54,25 @@ static bool is_own_only(const struct wrong_row *w, int rank)
     clear_sum(w);
     add_row(w, w->kept, rank);
     return resembles(w);
+}
+
+/* Is every wrong element in the same 8-byte half of its 16 bytes, and is most of that half wrong? */
+static bool is_torn(const struct wrong_row *w, uint32_t half)
+{
+    const double *sum = w->kept->sum + (size_t)w->token * w->rules.hidden,
+                 *magnitude = sum + (size_t)w->kept->rows * w->rules.hidden;
+    const uint32_t per_half = 8 / hl_dtype_bytes(w->rules.dtype);
+    uint32_t wrong = 0, wrong_elsewhere = 0;
+    hl_unpack_row(w->residual_out, (uint32_t)w->row_words, w->rules.dtype, w->oracle->row);
+    for (uint32_t i = 0; i < w->rules.hidden; i++) {
+        const double want = sum[i] + w->oracle->residual[i];
+        const bool right = fabs(w->oracle->row[i] - want) <= 0x1p-6 * (magnitude[i] + fabs(want));
+        if (i / per_half % 2 == half)
+            wrong += !right;
+        else
+            wrong_elsewhere += !right;
+    }
+    return wrong_elsewhere == 0 && wrong * 4 > w->rules.hidden;
 }
 
 /* The sum with the rows of `stale` (a bit a rank) from an earlier call instead. */
@@ -181,6 +201,8 @@ void hl_oracle_explain(struct hl_oracle *oracle, const struct hl_kept_call *kept
         return; /* the sum is right */
     else if ((absent == 0 || own->record.protocol == HL_NORM_ONLY) && is_own_only(&w, rank))
         oracle->wrong.kind = HL_WRONG_OWN_ONLY;
+    else if (absent == 0 && (is_torn(&w, 0) || is_torn(&w, 1)))
+        oracle->wrong.kind = HL_WRONG_TORN;
     else if (!explain_stale(&w, rank, absent))
         oracle->wrong.row_was_unused = was_unused(&w, rank);
 }

@@ -26,6 +26,12 @@ const char *hl_compare_word(enum hl_compare compare);
 bool hl_decide_shape_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_strategy_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_grid_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding);
+
+/* What a wrongly built kernel leaves behind; see misbuilt.c. */
+bool hl_decide_early_trigger(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_baked_epoch(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_out_of_bounds(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_torn(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_epoch_skew(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_missing_call(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_lone_fallback(const struct hl_evidence *evidence, struct hl_finding *finding);

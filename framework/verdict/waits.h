@@ -13,8 +13,10 @@ enum hl_wait_kind {
     HL_WAIT_STREAM,     /* its source has enqueued the call and nothing runs there */
     HL_WAIT_ERASED_BY_INIT,
     HL_WAIT_ERASED_BY_CLEAR,
-    HL_WAIT_NEVER_STORED, /* its source has begun the call and never stored it, as far as is known */
-    HL_WAIT_ARRIVALS      /* the rank's own arrival counter */
+    HL_WAIT_ELSEWHERE,      /* its source stored it into another buffer */
+    HL_WAIT_ERASED_IN_CALL, /* the waiting rank itself cleared it in the very call that waits for it */
+    HL_WAIT_NEVER_STORED,   /* its source has begun the call and never stored it, as far as is known */
+    HL_WAIT_ARRIVALS        /* the rank's own arrival counter */
 };
 
 enum hl_wait_kind hl_wait_kind_of(const struct hl_evidence *evidence, const struct hl_slot_evidence *slot);

@@ -5,18 +5,18 @@
 
 /* One table per mutant and data type: kernels/cuda/steps.cu, built once for each. */
 #define HL_TABLE_NAME(mutant, dtype) hl_cuda_table_##mutant##_##dtype
-#define X(id, name, doc) \
+#define X(id) \
     extern const hl_cuda_table HL_TABLE_NAME(id, HL_BF16), HL_TABLE_NAME(id, HL_FP16), \
         HL_TABLE_NAME(id, HL_FP32);
-HL_MUTANTS(X)
+HL_CUDA_MUTANTS(X)
 #undef X
 
 static const hl_cuda_table *const tables[HL_MUTANT_COUNT][HL_DTYPE_COUNT] = {
-#define X(id, name, doc) \
+#define X(id) \
     [id] = { [HL_BF16] = &HL_TABLE_NAME(id, HL_BF16), \
              [HL_FP16] = &HL_TABLE_NAME(id, HL_FP16), \
              [HL_FP32] = &HL_TABLE_NAME(id, HL_FP32) },
-    HL_MUTANTS(X)
+    HL_CUDA_MUTANTS(X)
 #undef X
 };
 
@@ -62,7 +62,7 @@ const void *hl_cuda_kernel(const struct hl_cuda_call *call, const struct hl_cuda
     const int ranks = call->layout.ranks;
     const int size = ranks == 2 ? 0 : ranks == 4 ? 1 : ranks == 8 ? 2 : ranks == 16 ? 3 : -1;
     const bool straight = hl_is_straight(call, launch, hl_launch_blocks(call, launch));
-    if (size < 0)
+    if (size < 0 || !tables[launch->mutant][call->layout.dtype])
         return NULL;
     const hl_cuda_table *clean = tables[HL_MUTANT_NONE][call->layout.dtype];
     const void *mutated =

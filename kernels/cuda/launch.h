@@ -9,6 +9,14 @@
 
 struct CUstream_st;
 
+/* Mutants that have a CUDA build, X(ID); the same as `cuda_mutants` in meson.build. */
+#define HL_CUDA_MUTANTS(X) \
+    X(HL_MUTANT_NONE) \
+    X(HL_MUTANT_NO_SANITISE) \
+    X(HL_MUTANT_SHORT_CLEAR) \
+    X(HL_MUTANT_LATE_CLEAR) \
+    X(HL_MUTANT_DROP_STORE)
+
 /* Most threads of a block: leaves 128 registers a thread, enough to hold 16 ranks' fragments. Wider rows
  * take a cluster of blocks. */
 #define HL_CUDA_THREADS_MAX 512
@@ -23,6 +31,7 @@ struct hl_cuda_call {
     enum hl_protocol protocol;
     int rank;
     uint32_t tokens;
+    uint32_t epoch;       /* number of the call, for the mutant that takes it from the host */
     float hidden_inverse; /* 1 / hidden, set by the launch */
     uint32_t *workspace[HL_RANKS_MAX];
     const uint32_t *input, *residual, *gamma;
@@ -59,5 +68,6 @@ int hl_cuda_load(const struct hl_cuda_call *call, const struct hl_cuda_launch *l
 int hl_cuda_resident_ctas(const struct hl_cuda_call *call, const struct hl_cuda_launch *launch,
                           uint32_t *ret_ctas);
 
-/* The kernel's address for the CUDA runtime; NULL where the world size is not 2, 4, 8 or 16. */
+/* The kernel's address for the CUDA runtime; NULL where the world size is not 2, 4, 8 or 16, or the mutant
+ * has no CUDA build. */
 const void *hl_cuda_kernel(const struct hl_cuda_call *call, const struct hl_cuda_launch *launch);

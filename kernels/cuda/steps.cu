@@ -47,10 +47,11 @@ static __device__ __forceinline__ struct hl_cx hl_cx_make(enum hl_family family,
     return cx;
 }
 
-/* The DROP_STORE build counts the calls of a workspace, after all CTAs have arrived and read the count. */
+/* Builds of mutants that strike once count the calls of a workspace, after all CTAs have arrived and read the
+ * count. */
 static __device__ __forceinline__ void hl_count_call(const struct hl_cx *cx)
 {
-    if (HL_MUTANT(DROP_STORE) && hl_leader(cx))
+    if (HL_MUTANT_COUNTS_CALLS(HL_BUILD_MUTANT) && hl_leader(cx))
         hl_store_word(cx->own + HL_CALLS_WORD, hl_flag(cx, HL_CALLS_WORD) + 1);
 }
 

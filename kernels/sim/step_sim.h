@@ -44,7 +44,8 @@ struct hl_cx {
     int rank, ranks;
     uint32_t tokens, hidden;
     uint32_t cta, ctas;
-    uint32_t call; /* number of this call on its workspace, for DROP_STORE */
+    uint32_t call;  /* number of this call on its workspace, for mutants that strike once */
+    uint32_t epoch; /* the number that the host passed, for BAKED_EPOCH */
     uint32_t *workspace[HL_RANKS_MAX];
     const uint32_t *input, *residual, *gamma; /* rows of [tokens][row_words]; gamma one row */
     uint32_t *residual_out, *norm_out;
@@ -101,6 +102,9 @@ static inline uint32_t hl_lane(const struct hl_cx *cx) { return cx->cta; }
 static inline uint32_t hl_lanes(const struct hl_cx *cx) { return cx->ctas; }
 static inline uint32_t hl_fragment_words(const struct hl_cx *cx) { return cx->layout.row_words; }
 static inline bool hl_leader(const struct hl_cx *cx) { return cx->cta == 0; }
+/* Calls of this rank on the workspace before this one, as counted for mutants, and as the host passed it. */
+static inline uint32_t hl_calls_before(const struct hl_cx *cx) { return cx->call; }
+static inline uint32_t hl_host_epoch(const struct hl_cx *cx) { return cx->epoch; }
 
 static inline void hl_touch(const struct hl_cx *cx, enum hl_touch_kind kind, int rank, uint32_t at,
                             uint32_t count, uint32_t stride)
@@ -180,6 +184,16 @@ static inline void hl_store(struct hl_cx *cx, int rank, uint32_t at, struct hl_f
     hl_note_store(cx, rank, at, n, false);
 }
 
+/* The mutant TORN_STORE: one 8-byte half of every 16 bytes. */
+static inline void hl_store_half(struct hl_cx *cx, int rank, uint32_t at, struct hl_fragment f, uint32_t half)
+{
+    hl_touch(cx, HL_TOUCH_STORE, rank, at, cx->layout.row_words, 1);
+    for (uint32_t i = 0; i < cx->layout.row_words; i++)
+        if (i / 2 % 2 == half)
+            cx->workspace[rank][at + i] = f.sanitise ? hl_sanitise(f.words[i], cx->layout.dtype) : f.words[i];
+    hl_note_store(cx, rank, at, cx->layout.row_words, false);
+}
+
 /* Stores sentinels over `words` words of the own workspace, at most one fragment. */
 static inline void hl_store_sentinel(struct hl_cx *cx, uint32_t at, uint32_t words)
 {
@@ -196,13 +210,6 @@ static inline struct hl_fragment hl_raw_input(const struct hl_cx *cx, uint32_t t
     return (struct hl_fragment){ cx->input + (size_t)token * cx->layout.row_words, false };
 }
 
-/* The mutant DROP_STORE: rank 1's 5th call, its last row to rank 0. */
-static inline bool hl_store_is_dropped(const struct hl_step *t, const struct hl_cx *cx)
-{
-    return HL_MUTANT(DROP_STORE) && cx->rank == 1 && cx->call == 4 && t->peer == 0 &&
-           t->token == cx->tokens - 1;
-}
-
 /* What the GPU keeps in registers between poll and sum; the simulator reads the slots again, in the
  * same step as the poll that passed. */
 struct hl_gather {
@@ -214,7 +221,7 @@ static inline bool hl_row_arrived(struct hl_cx *cx, struct hl_gather *g, uint32_
     (void)g;
     const uint32_t *row = cx->workspace[cx->rank] + at;
     hl_touch(cx, HL_TOUCH_LOAD, cx->rank, at, cx->layout.row_words, 1);
-    for (uint32_t i = 0; i < cx->layout.row_words; i++)
+    for (uint32_t i = 0; i < cx->layout.row_words; i += HL_MUTANT(TORN_STORE) ? 4 : 1)
         if (hl_word_missing(&cx->layout, row[i], cx->compare)) {
             cx->watch = at + i;
             return false;

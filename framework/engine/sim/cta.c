@@ -1,6 +1,11 @@
 /* CTAs: one step of a step source, and the wake-ups that its stores cause. */
 #include "sim.h"
 
+uint32_t hl_sim_epoch(const struct hl_sim *s, int rank, uint32_t launch, uint32_t op, uint32_t call)
+{
+    return hl_sim_op(s, rank, launch)->kind == HL_OP_GRAPH_LAUNCH ? s->ops[rank][op].epoch : call;
+}
+
 void hl_sim_kernel_derive(struct hl_sim *s, uint32_t kernel)
 {
     const struct hl_sim_kernel *k = &s->kernels[kernel];
@@ -19,6 +24,7 @@ void hl_sim_kernel_derive(struct hl_sim *s, uint32_t kernel)
         .hidden = s->geometry.hidden,
         .ctas = k->ctas,
         .call = k->call,
+        .epoch = hl_sim_epoch(s, rank, k->from.op, k->op, k->call),
         .input = s->blocks[rank][op->block],
         .residual = s->residuals + op->site * rows,
         .gamma = s->gamma,
@@ -53,7 +59,9 @@ static void trace_store(struct hl_sim *s, int workspace, const struct hl_cx *cx)
     struct hl_sim_trace *traces = s->traces[workspace][store->rank];
     if (!traces)
         return;
-    for (uint32_t g = store->at / HL_SIM_GRANULE; g <= (store->at + store->count - 1) / HL_SIM_GRANULE; g++) {
+    const uint32_t first = (store->at + s->guard) / HL_SIM_GRANULE,
+                   last = (store->at + s->guard + store->count - 1) / HL_SIM_GRANULE;
+    for (uint32_t g = first; g <= last; g++) {
         if (store->clears) {
             traces[g].cleared_by = (int8_t)cx->rank;
             traces[g].cleared_call = cx->call;
@@ -84,8 +92,10 @@ enum hl_sim_result hl_sim_cta_step(struct hl_sim *s, uint32_t kernel, uint32_t c
     const int rank = cx->rank;
     if (!k->active || cta_index >= k->ctas || cta->state != HL_CTA_RUNNING || cta->watch != HL_WATCH_NONE)
         return HL_SIM_BLOCKED;
-    /* A kernel launched early with PDL has not begun its call while it waits for the one before it. */
-    if (!k->begun && k->which == 0 && cx->previous_kernel_done) {
+    /* A kernel launched early with PDL has not begun its call while it waits for the one before it; one
+     * mutant does not wait. */
+    const bool waits = s->config->subject.mutant != HL_MUTANT_EARLY_TRIGGER;
+    if (!k->begun && k->which == 0 && (cx->previous_kernel_done || !waits)) {
         k->begun = true;
         hl_sim_emit_call(s, kernel, HL_EVENT_CALL_BEGIN);
     }

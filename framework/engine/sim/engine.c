@@ -108,7 +108,7 @@ static struct hl_residency probe_residency(void *user, int rank)
 static struct hl_word_history probe_word_history(void *user, int rank, int workspace, uint32_t word)
 {
     const struct hl_run *run = user;
-    const struct hl_sim_trace *t = &run->sim->traces[workspace][rank][word / HL_SIM_GRANULE];
+    const struct hl_sim_trace *t = hl_sim_trace(run->sim, workspace, rank, word);
     return (struct hl_word_history){ .known = true,
                                      .stored_by = t->stored_by,
                                      .stored_call = t->stored_call,
@@ -116,6 +116,14 @@ static struct hl_word_history probe_word_history(void *user, int rank, int works
                                      .cleared_by = t->cleared_by,
                                      .cleared_call = t->cleared_call,
                                      .cleared_ns = t->cleared_ns };
+}
+
+static struct hl_stray_write probe_stray_write(void *user)
+{
+    const struct hl_run *run = user;
+    for (int rank = 0; rank < run->sim->ranks; rank++)
+        hl_sim_check_guards(run->sim, rank);
+    return run->sim->stray;
 }
 
 static struct hl_probe probe(struct hl_run *run)
@@ -128,7 +136,8 @@ static struct hl_probe probe(struct hl_run *run)
                               .host_state = probe_host_state,
                               .host_stack = probe_host_stack,
                               .residency = probe_residency,
-                              .word_history = probe_word_history };
+                              .word_history = probe_word_history,
+                              .stray_write = probe_stray_write };
 }
 
 static const char *crash_reason(const struct hl_run *run)

@@ -106,10 +106,11 @@ static void init_workspace(struct hl_sim *s, int rank, int workspace)
         words[i] = hl_sentinel_word(l);
     hl_workspace_flags(l, words);
     if (s->traces[workspace][rank])
-        for (uint32_t g = 0; g <= l->words / HL_SIM_GRANULE; g++) {
-            s->traces[workspace][rank][g].cleared_by = (int8_t)rank;
-            s->traces[workspace][rank][g].cleared_call = UINT32_MAX;
-            s->traces[workspace][rank][g].cleared_ns = s->now_ns;
+        for (uint32_t at = 0; at < l->words; at += HL_SIM_GRANULE) {
+            struct hl_sim_trace *trace = hl_sim_trace(s, workspace, rank, at);
+            trace->cleared_by = (int8_t)rank;
+            trace->cleared_call = UINT32_MAX;
+            trace->cleared_ns = s->now_ns;
         }
     hl_sim_emit(s, (struct hl_event){
                        .kind = HL_EVENT_WORKSPACE_INIT, .rank = rank, .workspace = (uint32_t)workspace });

@@ -29,6 +29,9 @@ struct hl_call_record hl_sim_record(const struct hl_sim *s, int rank, const stru
         .exec_tokens = s->ops[rank][op_index].tokens,
         .rows_written = s->rows_written[rank][op->block],
         .ctas = s->ops[rank][op_index].ctas[0],
+        .epoch = s->config->subject.mutant == HL_MUTANT_BAKED_EPOCH
+                     ? 1 + hl_sim_epoch(s, rank, from->op, op_index, call)
+                     : 0,
     };
 }
 
@@ -59,6 +62,8 @@ void hl_sim_emit_call(struct hl_sim *s, uint32_t kernel, enum hl_event_kind kind
     if (kind == HL_EVENT_CALL_BEGIN) {
         poison(cx->residual_out, words);
         poison(cx->norm_out, words);
+    } else {
+        hl_sim_check_guards(s, cx->rank);
     }
     if (!s->feed.on_event)
         return;

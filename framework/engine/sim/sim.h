@@ -78,7 +78,11 @@ struct hl_sim_op {
     uint32_t tokens, rows; /* as executed */
     uint32_t ctas[2];
     uint32_t ordinal; /* of a call within its graph, per workspace */
+    uint32_t epoch;   /* of a captured call: the number that its host has come to */
 };
+
+/* What stands before and behind every workspace. */
+#define HL_SIM_CANARY 0xca5a9a5eu
 
 /* Who wrote a granule of 8 words last; kept only for the watchdog, no part of the state. */
 enum { HL_SIM_GRANULE = 8 };
@@ -102,6 +106,7 @@ struct hl_sim {
     int ranks, streams, lanes, workspaces; /* streams and lanes per rank */
     uint32_t queue_max, ctas_max, n_agents;
     uint32_t words_max; /* of a workspace, the largest of the layouts */
+    uint32_t guard;     /* words of canary on either side of it */
     uint32_t room_max;  /* CTAs that a GPU holds; UINT32_MAX under fair progress */
 
     /* The state: one block, and typed views into it. */
@@ -119,7 +124,7 @@ struct hl_sim {
     uint32_t *launches;            /* [rank][graph] */
     uint32_t *room;                /* [gpu] free CTA places */
     uint32_t *ticket;              /* order of launches */
-    uint32_t *words;               /* [workspace][rank][words_max] */
+    uint32_t *words;               /* [workspace][rank][guard + words_max + guard] */
 
     /* Data: rows that are fed and produced. */
     uint32_t **blocks[HL_RANKS_MAX];      /* [rank][block] -> [rows][row_words] */
@@ -134,7 +139,8 @@ struct hl_sim {
     uint32_t *waiting[HL_RANKS_MAX]; /* CTA agents that wait for a word of this rank's workspaces */
     uint32_t n_waiting[HL_RANKS_MAX];
 
-    struct hl_sim_trace *traces[HL_SIM_WORKSPACES_MAX][HL_RANKS_MAX]; /* [granule]; NULL: not kept */
+    struct hl_sim_trace *traces[HL_SIM_WORKSPACES_MAX][HL_RANKS_MAX]; /* [granule], guards too; NULL: none */
+    struct hl_stray_write stray;                                      /* the first that was found */
 
     /* Out of a step: agents that may have become able to go on. */
     uint32_t *woken;
@@ -186,7 +192,13 @@ static inline struct hl_sim_entry *hl_sim_entry(struct hl_sim *s, int rank, int 
 }
 static inline uint32_t *hl_sim_workspace(struct hl_sim *s, int workspace, int rank)
 {
-    return s->words + ((size_t)workspace * (size_t)s->ranks + (size_t)rank) * s->words_max;
+    return s->words +
+           ((size_t)workspace * (size_t)s->ranks + (size_t)rank) * (s->words_max + 2 * (size_t)s->guard) +
+           s->guard;
+}
+static inline struct hl_sim_trace *hl_sim_trace(const struct hl_sim *s, int workspace, int rank, uint32_t at)
+{
+    return &s->traces[workspace][rank][(at + s->guard) / HL_SIM_GRANULE];
 }
 
 /* world.c */
@@ -199,6 +211,10 @@ void hl_sim_wake(struct hl_sim *s, uint32_t agent);
 void hl_sim_wake_rank(struct hl_sim *s, int rank); /* its host and its lanes */
 void hl_sim_emit(struct hl_sim *s, struct hl_event event);
 
+/* guard.c: looks for writes outside of a rank's workspaces. */
+void hl_sim_fill_guards(struct hl_sim *s);
+void hl_sim_check_guards(struct hl_sim *s, int rank);
+
 /* host.c, lane.c, cta.c */
 enum hl_sim_result hl_sim_host_step(struct hl_sim *s, int rank);
 enum hl_sim_result hl_sim_lane_step(struct hl_sim *s, uint32_t lane);
@@ -207,6 +223,8 @@ enum hl_sim_result hl_sim_cta_step(struct hl_sim *s, uint32_t kernel, uint32_t c
 void hl_sim_wake_waiting(struct hl_sim *s, int rank, int workspace, uint32_t at, uint32_t count);
 void hl_sim_cta_ended(struct hl_sim *s, uint32_t kernel);
 void hl_sim_kernel_derive(struct hl_sim *s, uint32_t kernel);
+/* The number of a call as its host passed it: at its launch, or, in a graph, at the capture. */
+uint32_t hl_sim_epoch(const struct hl_sim *s, int rank, uint32_t launch, uint32_t op, uint32_t call);
 bool hl_sim_stream_idle(const struct hl_sim *s, int rank, int stream);
 
 /* record.c: what the feed says of a call. */

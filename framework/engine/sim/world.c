@@ -28,20 +28,34 @@ static size_t lay_out_state(struct hl_sim *s)
     VIEW(s, at, s->launches, ranks * (s->program->n_graphs + 1u));
     VIEW(s, at, s->room, ranks);
     VIEW(s, at, s->ticket, 1);
-    VIEW(s, at, s->words, (size_t)s->workspaces * ranks * s->words_max);
+    VIEW(s, at, s->words, (size_t)s->workspaces * ranks * (s->words_max + 2 * (size_t)s->guard));
     return at;
+}
+
+/* Counts the calls that a host issues with an op, for the numbers that a capture freezes. */
+static void count_issued(const struct hl_sim *s, int rank, const struct hl_op *op, uint32_t *issued)
+{
+    const struct hl_graph range = s->program->graphs[rank][op->graph];
+    for (uint32_t i = range.begin; i < range.end; i++)
+        if (hl_sim_op(s, rank, i)->kind == HL_OP_CALL)
+            issued[hl_sim_op(s, rank, i)->workspace]++;
 }
 
 /* Executed counts, grids and ordinals of every op. */
 static void prepare_ops(struct hl_sim *s, int rank)
 {
     const struct hl_rank_program *p = &s->program->rank[rank];
-    uint32_t ordinal[HL_SIM_WORKSPACES_MAX] = { 0 };
+    uint32_t ordinal[HL_SIM_WORKSPACES_MAX] = { 0 }, issued[HL_SIM_WORKSPACES_MAX] = { 0 };
+    bool captures = false;
     for (uint32_t i = 0; i < p->n_ops; i++) {
         const struct hl_op *op = &p->ops[i];
         struct hl_sim_op *to = &s->ops[rank][i];
         if (op->kind == HL_OP_CAPTURE_BEGIN)
             memset(ordinal, 0, sizeof ordinal);
+        if (op->kind == HL_OP_CAPTURE_BEGIN || op->kind == HL_OP_CAPTURE_END)
+            captures = op->kind == HL_OP_CAPTURE_BEGIN;
+        if (op->kind == HL_OP_GRAPH_LAUNCH)
+            count_issued(s, rank, op, issued);
         if (op->kind == HL_OP_FILLER || op->kind == HL_OP_COPY)
             to->rows = op->block == HL_NONE
                            ? 0
@@ -50,6 +64,8 @@ static void prepare_ops(struct hl_sim *s, int rank)
             continue;
         to->tokens = hl_geometry_tokens(&s->geometry, op->tokens);
         to->ordinal = ordinal[op->workspace]++;
+        to->epoch = issued[op->workspace] + to->ordinal;
+        issued[op->workspace] += !captures;
         const struct hl_kernel_list list = hl_protocol_kernels(op->protocol);
         for (int k = 0; k < list.count; k++) {
             const uint32_t real = hl_kernel_ctas(list.kernels[k], op->tokens, s->config->world.sms);
@@ -94,7 +110,7 @@ static bool allocate_rank(struct hl_sim *s, int rank)
                                       sizeof(uint32_t), &failed);
     for (int w = 0; w < s->workspaces; w++)
         s->traces[w][rank] =
-            allocate(s->layout[w].words / HL_SIM_GRANULE + 1, sizeof **s->traces[w], &failed);
+            allocate((s->words_max + 2 * s->guard) / HL_SIM_GRANULE + 1, sizeof **s->traces[w], &failed);
     return !failed;
 }
 
@@ -133,8 +149,9 @@ static void start_state(struct hl_sim *s)
     }
     for (int w = 0; w < s->workspaces; w++)
         for (int rank = 0; rank < s->ranks; rank++)
-            for (uint32_t i = 0; i <= s->layout[w].words / HL_SIM_GRANULE; i++)
+            for (uint32_t i = 0; i <= (s->words_max + 2 * s->guard) / HL_SIM_GRANULE; i++)
                 s->traces[w][rank][i] = (struct hl_sim_trace){ .stored_by = -1, .cleared_by = -1 };
+    hl_sim_fill_guards(s);
 }
 
 static enum hl_status check_limits(const struct hl_program *p, struct hl_error *error)
@@ -175,9 +192,11 @@ enum hl_status hl_sim_create(const struct hl_run_spec *spec, struct hl_sim **ret
     for (int w = 0; w < s->workspaces; w++) {
         s->layout[w] = hl_layout_make(family_of(program, w), s->ranks, s->geometry.tokens_max,
                                       s->geometry.hidden, spec->config->subject.dtype);
+        s->layout[w].depth = spec->config->subject.mutant == HL_MUTANT_DEPTH_2 ? 2 : 3;
         if (s->layout[w].words > s->words_max)
             s->words_max = s->layout[w].words;
     }
+    s->guard = hl_round_up(s->layout[0].row_words, HL_SIM_GRANULE);
     uint32_t ops_max = 1;
     bool failed = false;
     s->ctas_max = 1;

@@ -1,0 +1,82 @@
+/* What a wrongly built kernel leaves behind besides an empty slot: a call that did not wait, a frozen number,
+ * a write outside of the workspace, half a row. */
+#include <stdio.h>
+#include "findings.h"
+
+bool hl_decide_early_trigger(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    for (int r = 0; r < evidence->ranks; r++) {
+        const struct hl_overlap *early = &evidence->rank[r].early;
+        if (!early->seen)
+            continue;
+        finding->culprit.rank = r;
+        finding->culprit.call = early->second;
+        hl_say(finding,
+               "on rank %d call %u began before call %u, in front of it on its stream, had ended: it was let "
+               "go early and did not wait",
+               r, early->second, early->first);
+        return true;
+    }
+    return false;
+}
+
+/* The host's number of a call comes from its capture and is not the call's own. */
+static bool has_baked_epoch(const struct hl_call_record *record)
+{
+    return record->epoch != 0 && record->epoch != record->call + 1;
+}
+
+bool hl_decide_baked_epoch(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    const struct hl_call_record *baked = NULL;
+    int rank = evidence->wrong.rank;
+    if (evidence->wrong.kind != HL_WRONG_NONE && has_baked_epoch(&evidence->wrong.record))
+        baked = &evidence->wrong.record;
+    for (int r = 0; r < evidence->ranks && !baked; r++)
+        if (evidence->rank[r].n_pending && has_baked_epoch(&evidence->rank[r].pending[0].record)) {
+            baked = &evidence->rank[r].pending[0].record;
+            rank = r;
+        }
+    if (!baked)
+        return false;
+    hl_blame_call(rank, baked, finding);
+    hl_say(
+        finding,
+        "call %u of rank %d was given number %u by its host, frozen when graph %u was captured: every replay "
+        "uses the same one",
+        baked->call, rank, baked->epoch - 1, baked->graph);
+    return true;
+}
+
+bool hl_decide_out_of_bounds(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    const struct hl_stray_write *stray = &evidence->stray;
+    if (!stray->found)
+        return false;
+    finding->culprit.rank = stray->by_rank;
+    finding->culprit.call = stray->by_rank < 0 ? -1 : (int64_t)stray->by_call;
+    finding->culprit.value = stray->value;
+    char by[64] = "";
+    if (stray->by_rank >= 0)
+        snprintf(by, sizeof by, ", by call %u of rank %d", stray->by_call, stray->by_rank);
+    hl_say(finding, "0x%08x was written outside of workspace %d of rank %d, %lld words %s it%s", stray->value,
+           stray->workspace, stray->rank,
+           (long long)(stray->distance < 0 ? -stray->distance : stray->distance + 1),
+           stray->distance < 0 ? "before" : "behind", by);
+    return true;
+}
+
+bool hl_decide_torn(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    const struct hl_wrong_result *wrong = &evidence->wrong;
+    if (wrong->kind != HL_WRONG_TORN)
+        return false;
+    hl_blame_call(wrong->rank, &wrong->record, finding);
+    finding->culprit.slot_token = wrong->token;
+    hl_say(
+        finding,
+        "rank %d took row %u in call %u for complete when only half of each 16 bytes had arrived: element %u "
+        "is %g instead of %g",
+        wrong->rank, wrong->token, wrong->record.call, wrong->element, wrong->got, wrong->want);
+    return true;
+}

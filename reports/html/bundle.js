@@ -1,54 +1,77 @@
 /* One bundle, told in the order in which a person asks. */
 
-const PROJECTS = {"sglang": "sgl-project/sglang", "vllm": "vllm-project/vllm", "NCCL": "NVIDIA/nccl",
-    "flashinfer": "flashinfer-ai/flashinfer", "TRT-LLM": "NVIDIA/TensorRT-LLM", "pytorch": "pytorch/pytorch",
-    "rccl": "ROCm/rccl", "aiter": "ROCm/aiter", "tvm": "apache/tvm", "vllm-ascend": "vllm-project/vllm-ascend"};
+const PROJECTS = {
+    "sglang": "sgl-project/sglang",
+    "vllm": "vllm-project/vllm",
+    "NCCL": "NVIDIA/nccl",
+    "flashinfer": "flashinfer-ai/flashinfer",
+    "TRT-LLM": "NVIDIA/TensorRT-LLM",
+    "pytorch": "pytorch/pytorch",
+    "rccl": "ROCm/rccl",
+    "aiter": "ROCm/aiter",
+    "tvm": "apache/tvm",
+    "vllm-ascend": "vllm-project/vllm-ascend"
+};
 
 function incidentsElement(text) {
     return text.split(", ").flatMap((name, i) => {
         const [project, number] = name.split("#");
-        const link = PROJECTS[project] && /^\d+$/.test(number)
-            ? h("a", {href: "https://github.com/" + PROJECTS[project] + "/issues/" + number}, name) : name;
+        const link = PROJECTS[project] && /^\d+$/.test(number) ?
+            h("a", {href: "https://github.com/" + PROJECTS[project] + "/issues/" + number}, name) :
+            name;
         return i ? [", ", link] : [link];
     });
 }
 
 function callText(call) {
-    return "call " + call.call + " (site " + call.site + ", " + call.protocol + ", " + plural(call.tokens, "token") +
-        ", stream " + call.stream + (call.graph === undefined ? ", eager" : ", graph " + call.graph + " node " +
-        call.node + " replay " + call.replay) + ")";
+    return "call " + call.call + " (site " + call.site + ", " + call.protocol + ", " +
+        plural(call.tokens, "token") + ", stream " + call.stream +
+        (call.graph === undefined ?
+             ", eager" :
+             ", graph " + call.graph + " node " + call.node + " replay " + call.replay) +
+        ")";
 }
 
-/* What the rows of a source's input hold that the program never wrote; "" where that is not known or not so. */
+/* What the rows of a source's input hold that the program never wrote; "" where that is not known or not
+ * so. */
 function unwrittenText(slot) {
     if (slot.source_rows_written === undefined || slot.token < slot.source_rows_written)
         return "";
-    return "Row " + slot.token + " of rank " + slot.source + "'s input to this call was never written since its " +
-        "block was taken from the pool (rows written: " + (slot.source_rows_written
-        ? "0 to " + (slot.source_rows_written - 1) : "none") + "): it holds what another tensor left there.";
+    return "Row " + slot.token + " of rank " + slot.source +
+        "'s input to this call was never written since its " +
+        "block was taken from the pool (rows written: " +
+        (slot.source_rows_written ? "0 to " + (slot.source_rows_written - 1) : "none") +
+        "): it holds what another tensor left there.";
 }
 
 function whyText(slot, bundle) {
     if (slot.state === "refused" && bundle.slots.compare === "float-ftz")
-        return "The wait compares words as floats with subnormals flushed to zero, so every word from 0x80000000 to " +
-            "0x807fffff equals -0.0, the sentinel. Polling again can never change that.";
+        return "The wait compares words as floats with subnormals flushed to zero, so every word from " +
+            "0x80000000 to 0x807fffff equals -0.0, the sentinel. Polling again can never change that.";
     if (slot.state === "refused")
-        return "The wait (comparison: " + bundle.slots.compare + ") takes this data for the sentinel. Polling " +
+        return "The wait (comparison: " + bundle.slots.compare +
+            ") takes this data for the sentinel. Polling " +
             "again can never change that.";
-    return holdsData(slot.stage) ? "That is the sentinel itself, “not arrived”: whoever should write it has not, or " +
-        "it was cleared again." : "";
+    return holdsData(slot.stage) ?
+        "That is the sentinel itself, “not arrived”: whoever should write it has not, or " +
+            "it was cleared again." :
+        "";
 }
 
 function historyText(slot) {
     const history = slot.history, parts = [];
     if (!history)
         return "";
-    parts.push(history.stored ? "Last stored by rank " + history.stored.by + " in its call " + history.stored.call +
-        " at " + timeText(history.stored.ns) + "." : "Nobody has ever stored to it.");
+    parts.push(
+        history.stored ? "Last stored by rank " + history.stored.by + " in its call " +
+                history.stored.call + " at " + timeText(history.stored.ns) + "." :
+                         "Nobody has ever stored to it.");
     if (history.cleared)
-        parts.push("Last cleared by rank " + history.cleared.by + (history.cleared.call === undefined
-            ? " when it initialised its workspace" : " in its call " + history.cleared.call) + " at " +
-            timeText(history.cleared.ns) + ".");
+        parts.push(
+            "Last cleared by rank " + history.cleared.by +
+            (history.cleared.call === undefined ? " when it initialised its workspace" :
+                                                  " in its call " + history.cleared.call) +
+            " at " + timeText(history.cleared.ns) + ".");
     return parts.join(" ");
 }
 
@@ -57,47 +80,79 @@ function waitElement(bundle) {
     if (!slot || bundle.verdict.verdict !== "hang")
         return null;
     const layout = bundle.slots.layouts[slot.workspace || 0] || {};
-    return h("div", {class: "callout" + (slot.state === "refused" ? "" : " doubtful")},
-        h("p", {}, holdsData(slot.stage) ? ["Rank " + slot.rank + " waits for ", h("b", {}, "word " +
-            slot.first_missing + " of row " + slot.token + " from rank " + slot.source), " (stage " + slot.stage +
-            ", buffer " + slot.buffer + "; " + slot.missing + " of " + plural(slot.words, "word") + " missing). It holds ",
-            h("code", {}, slot.value), ":"] : "Rank " + slot.rank + " waits in stage " + slot.stage + " for rank " +
-            slot.source + ": word " + slot.at + " of the workspace holds " + slot.value + "."),
+    return h(
+        "div", {class: "callout" + (slot.state === "refused" ? "" : " doubtful")},
+        h("p", {},
+          holdsData(slot.stage) ?
+              [
+                  "Rank " + slot.rank + " waits for ",
+                  h("b", {},
+                    "word " + slot.first_missing + " of row " + slot.token + " from rank " + slot.source),
+                  " (stage " + slot.stage + ", buffer " + slot.buffer + "; " + slot.missing + " of " +
+                      plural(slot.words, "word") + " missing). It holds ",
+                  h("code", {}, slot.value), ":"
+              ] :
+              "Rank " + slot.rank + " waits in stage " + slot.stage + " for rank " + slot.source +
+                  ": word " + slot.at + " of the workspace holds " + slot.value + "."),
         holdsData(slot.stage) ? bitsElement(layout.dtype, Number(slot.value)) : null,
-        [whyText(slot, bundle), unwrittenText(slot), historyText(slot)].filter(Boolean).map(text =>
-            h("p", {}, text)));
+        [whyText(slot, bundle), unwrittenText(slot), historyText(slot)].filter(Boolean).map(
+            text => h("p", {}, text)));
 }
 
 function ranksElement(verdict) {
-    return h("table", {}, h("thead", {}, h("tr", {}, ["", "oldest call", "began", "behind it", "host", "in",
-        "last progress"].map(name => h("th", {scope: "col"}, name)))), h("tbody", {}, verdict.ranks.map(rank => {
-        const call = rank.pending[0], room = rank.residency || {};
-        const starting = call && room.started >= 0 && room.started < room.ctas
-            ? "; " + room.started + " of its " + room.ctas + " CTAs have started" : "";
-        return h("tr", {}, h("th", {scope: "row"}, "rank " + rank.rank), h("td", {}, call ? callText(call) + starting
-            : h("span", {class: "soft"}, "none pending")), h("td", {class: "number"}, !call ? "" :
-            call.begun_ns === undefined ? "not begun" : timeText(call.begun_ns)),
-        h("td", {class: "number"}, call ? String(rank.pending.length - 1) : ""), h("td", {}, rank.host),
-        h("td", {}, rank.what || ""), h("td", {class: "number"}, timeText(rank.progress_ns)));
-    })));
+    return h(
+        "table", {},
+        h("thead", {},
+          h("tr", {},
+            ["", "oldest call", "began", "behind it", "host", "in", "last progress"].map(
+                name => h("th", {scope: "col"}, name)))),
+        h("tbody", {}, verdict.ranks.map(rank => {
+            const call = rank.pending[0], room = rank.residency || {};
+            const starting = call && room.started >= 0 && room.started < room.ctas ?
+                "; " + room.started + " of its " + room.ctas + " CTAs have started" :
+                "";
+            return h(
+                "tr", {}, h("th", {scope: "row"}, "rank " + rank.rank),
+                h("td", {}, call ? callText(call) + starting : h("span", {class: "soft"}, "none pending")),
+                h("td", {class: "number"},
+                  !call                           ? "" :
+                      call.begun_ns === undefined ? "not begun" :
+                                                    timeText(call.begun_ns)),
+                h("td", {class: "number"}, call ? String(rank.pending.length - 1) : ""),
+                h("td", {}, rank.host), h("td", {}, rank.what || ""),
+                h("td", {class: "number"}, timeText(rank.progress_ns)));
+        })));
 }
 
 function divergenceElement(divergence) {
     if (!divergence)
         return null;
-    return [h("p", {}, "Call " + divergence.call + " on workspace " + divergence.workspace +
-        " is the first that is not the same on all ranks."), h("dl", {}, divergence.ranks.map(rank => [h("dt", {},
-        "rank " + rank.rank), h("dd", {}, rank.record ? callText(rank.record) : "has not issued it")]))];
+    return [
+        h("p", {},
+          "Call " + divergence.call + " on workspace " + divergence.workspace +
+              " is the first that is not the same on all ranks."),
+        h("dl", {},
+          divergence.ranks.map(
+              rank =>
+                  [h("dt", {}, "rank " + rank.rank),
+                   h("dd", {}, rank.record ? callText(rank.record) : "has not issued it")]))
+    ];
 }
 
 function wrongElement(wrong) {
     if (!wrong)
         return null;
-    return [h("p", {}, "Rank " + wrong.rank + ", " + callText(wrong.record) + ": element " + wrong.element +
-        " of row " + wrong.token + " in the " + wrong.output + " output is ", h("code", {}, wrong.got),
-        " and should be ", h("code", {}, wrong.want), "; " + plural(wrong.count, "element") +
-        " of this call are wrong (" + wrong.kind + ")."), wrong.source === undefined ? null : h("p", {},
-        "It fits what rank " + wrong.source + " had sent for call " + wrong.source_call + ".")];
+    return [
+        h("p", {},
+          "Rank " + wrong.rank + ", " + callText(wrong.record) + ": element " + wrong.element + " of row " +
+              wrong.token + " in the " + wrong.output + " output is ",
+          h("code", {}, wrong.got), " and should be ", h("code", {}, wrong.want),
+          "; " + plural(wrong.count, "element") + " of this call are wrong (" + wrong.kind + ")."),
+        wrong.source === undefined ?
+            null :
+            h("p", {},
+              "It fits what rank " + wrong.source + " had sent for call " + wrong.source_call + ".")
+    ];
 }
 
 /* Flags of all ranks side by side; lines that differ are marked. */
@@ -108,31 +163,45 @@ function flagsElement(flags) {
         const names = [...new Set(ranks.flatMap(w => Object.keys(w.flags || {})))];
         const line = (name, value) => {
             const values = ranks.map(value);
-            return h("tr", {class: new Set(values).size > 1 ? "differs" : ""}, h("th", {scope: "row"}, name),
+            return h(
+                "tr", {class: new Set(values).size > 1 ? "differs" : ""}, h("th", {scope: "row"}, name),
                 values.map(v => h("td", {class: "number"}, v === undefined ? "?" : String(v))));
         };
-        return h("div", {class: "scroll"}, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "workspace " + number),
-            ranks.map(w => h("th", {class: "number", scope: "col"}, "rank " + w.rank)))), h("tbody", {},
-            ["enqueued", "begun", "ended"].map(name => line("calls " + name, w => w[name])),
-            names.map(name => line(name, w => (w.flags || {})[name])))));
+        return h(
+            "div", {class: "scroll"},
+            h("table", {},
+              h("thead", {},
+                h("tr", {}, h("th", {}, "workspace " + number),
+                  ranks.map(w => h("th", {class: "number", scope: "col"}, "rank " + w.rank)))),
+              h("tbody", {},
+                ["enqueued", "begun", "ended"].map(name => line("calls " + name, w => w[name])),
+                names.map(name => line(name, w => (w.flags || {})[name])))));
     });
 }
 
 function factsElement(verdict) {
     const c = verdict.configuration || {}, real = c.real || {}, executed = c.executed || {};
-    const facts = [["configuration", c.ranks + " ranks, " + c.backend + " (strategy " + c.strategy + "), " + c.dtype],
+    const facts = [
+        ["configuration", c.ranks + " ranks, " + c.backend + " (strategy " + c.strategy + "), " + c.dtype],
         ["schedule", c.mode + (c.mode === "piecewise" ? ", fusion " + c.fusion : "") + ", rows " + c.rows],
-        ["sizes", "hidden " + real.hidden + ", up to " + plural(real.tokens_max, "token") + " a call" +
-            (real.hidden === executed.hidden && real.tokens_max === executed.tokens_max ? "" : "; executed as hidden " +
-            executed.hidden + ", up to " + executed.tokens_max)],
+        [
+            "sizes",
+            "hidden " + real.hidden + ", up to " + plural(real.tokens_max, "token") + " a call" +
+                (real.hidden === executed.hidden && real.tokens_max === executed.tokens_max ?
+                     "" :
+                     "; executed as hidden " + executed.hidden + ", up to " + executed.tokens_max)
+        ],
         ["engine", verdict.engine + ", run " + verdict.run + ", seed " + verdict.seed],
         ["results checked", verdict.calls_checked],
-        ["evidence taken", timeText(verdict.time_ns) + " into the run"]];
+        ["evidence taken", timeText(verdict.time_ns) + " into the run"]
+    ];
     for (const fault of c.faults || [])
-        facts.push(["injected", fault.fault + " on rank " + fault.rank + ", call " + fault.call +
-            (fault.fired ? ", fired" : ", has not fired")]);
-    for (const note of verdict.notes || [])
-        facts.push([note.severity, note.text]);
+        facts.push([
+            "injected",
+            fault.fault + " on rank " + fault.rank + ", call " + fault.call +
+                (fault.fired ? ", fired" : ", has not fired")
+        ]);
+    for (const note of verdict.notes || []) facts.push([note.severity, note.text]);
     return h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))]));
 }
 
@@ -140,11 +209,17 @@ function certaintyElement(verdict, causes) {
     const cause = causes[verdict.cause];
     if (!cause)
         return null;
-    const facts = [[verdict.certainty, verdict.verdict !== "hang"
-        ? "the result was recomputed in float64 from what every rank had put in" : verdict.quiescent
-        ? "the simulator saw that no step of any agent is enabled" : "no rank had made progress for " +
-          timeText(verdict.stalled_ns) + " when the evidence was taken"],
-        [verdict.cause, cause.meaning], ["decided by", cause.evidence]];
+    const facts = [
+        [
+            verdict.certainty,
+            verdict.verdict !== "hang" ?
+                "the result was recomputed in float64 from what every rank had put in" :
+                verdict.quiescent ? "the simulator saw that no step of any agent is enabled" :
+                                    "no rank had made progress for " + timeText(verdict.stalled_ns) +
+                    " when the evidence was taken"
+        ],
+        [verdict.cause, cause.meaning], ["decided by", cause.evidence]
+    ];
     if (verdict.other_cause)
         facts.push(["not excluded", verdict.other_cause]);
     facts.push(["what to do", cause.hint]);
@@ -156,22 +231,35 @@ function certaintyElement(verdict, causes) {
 function stacksElement(bundle) {
     if (!(bundle.stacks || []).some(Boolean))
         return null;
-    return h("div", {class: "stacks"}, bundle.stacks.map((text, rank) => h("div", {}, "rank " + rank,
-        h("pre", {}, text))));
+    return h(
+        "div", {class: "stacks"},
+        bundle.stacks.map((text, rank) => h("div", {}, "rank " + rank, h("pre", {}, text))));
 }
 
 /* The shell's 'quoting'. */
 const quoted = text => "'" + text.replaceAll("'", "'\\''") + "'";
 
 function againElement(bundle) {
-    const verdict = bundle.verdict, other = (bundle.files || []).filter(name => !["flags.json", "repro.sh", "stacks",
-        "scenario.yaml", "slots.json", "timeline.jsonl", "verdict.json"].includes(name) && !/^workspace-/.test(name));
-    return [copyable("sh " + quoted(bundle.path + "/repro.sh")), copyable("hanglab explain " + quoted(bundle.path)),
+    const verdict = bundle.verdict,
+          other = (bundle.files || [])
+                      .filter(
+                          name => !["flags.json", "repro.sh", "stacks", "scenario.yaml", "slots.json",
+                                    "timeline.jsonl", "verdict.json"]
+                                       .includes(name) &&
+                              !/^workspace-/.test(name));
+    return [
+        copyable("sh " + quoted(bundle.path + "/repro.sh")),
+        copyable("hanglab explain " + quoted(bundle.path)),
         copyable("hanglab report --trace trace.json " + quoted(bundle.path)),
-        bundle.scenario ? h("details", {}, h("summary", {}, "the scenario, this case only"), h("p", {}, "With it: ",
-            h("code", {}, "hanglab run --engine " + verdict.engine + " --run-seed " + verdict.seed +
-            " scenario.yaml")), copyable(bundle.scenario)) : null,
-        other.length ? h("p", {class: "soft"}, "Also in the bundle: " + other.join(", ")) : null];
+        bundle.scenario ? h("details", {}, h("summary", {}, "the scenario, this case only"),
+                            h("p", {}, "With it: ",
+                              h("code", {},
+                                "hanglab run --engine " + verdict.engine + " --run-seed " + verdict.seed +
+                                    " scenario.yaml")),
+                            copyable(bundle.scenario)) :
+                          null,
+        other.length ? h("p", {class: "soft"}, "Also in the bundle: " + other.join(", ")) : null
+    ];
 }
 
 function bundleElement(bundle, causes) {
@@ -179,18 +267,24 @@ function bundleElement(bundle, causes) {
     if (!verdict)
         return h("p", {}, "This bundle cannot be read: " + bundle.path);
     if (!bundle.flags)
-        return h("div", {}, factsElement(verdict), part("Why, and how certain", certaintyElement(verdict, causes)),
-            part("Run it again", againElement(bundle)), h("p", {class: "soft"}, "There was no room for its timeline, " +
-            "slots and flags in this page. They are in a page of its own: ", h("code", {}, "hanglab report " +
-            quoted(bundle.path))));
-    return h("div", {}, h("div", {class: "columns"}, h("div", {}, part("What was run", factsElement(verdict))),
-        h("div", {}, part("Why, and how certain", certaintyElement(verdict, causes)))),
+        return h(
+            "div", {}, factsElement(verdict),
+            part("Why, and how certain", certaintyElement(verdict, causes)),
+            part("Run it again", againElement(bundle)),
+            h("p", {class: "soft"},
+              "There was no room for its timeline, " +
+                  "slots and flags in this page. They are in a page of its own: ",
+              h("code", {}, "hanglab report " + quoted(bundle.path))));
+    return h(
+        "div", {},
+        h("div", {class: "columns"}, h("div", {}, part("What was run", factsElement(verdict))),
+          h("div", {}, part("Why, and how certain", certaintyElement(verdict, causes)))),
         verdict.crash ? part("Why it crashed", h("p", {}, verdict.crash)) : null,
         part("What is wrong", wrongElement(verdict.wrong)), part("What is waited for", waitElement(bundle)),
         part("Timeline", bundle.timeline && timelineElement(bundle.timeline, verdict)),
         part("Slots of the waiting calls", slotsElement(bundle)),
         h("div", {class: "columns"}, h("div", {}, part("Who waits for whom", waitGraphElement(bundle))),
-            h("div", {}, part("Flags, rank by rank", flagsElement(bundle.flags)))),
+          h("div", {}, part("Flags, rank by rank", flagsElement(bundle.flags)))),
         part("Ranks", h("div", {class: "scroll"}, ranksElement(verdict))),
         part("Where the ranks part", divergenceElement(verdict.divergence)),
         part("Host stacks", stacksElement(bundle)), part("Run it again", againElement(bundle)));

@@ -1,5 +1,6 @@
 "use strict";
-/* Elements are made here and nowhere else. Text goes in as text: nothing from a bundle ever becomes markup. */
+/* Elements are made here and nowhere else. Text goes in as text: nothing from a bundle ever becomes markup.
+ */
 
 function add(element, attributes, children) {
     for (const [name, value] of Object.entries(attributes || {})) {
@@ -8,7 +9,8 @@ function add(element, attributes, children) {
         else if (value !== undefined && value !== null && value !== false)
             element.setAttribute(name, value === true ? "" : value);
     }
-    element.append(...children.flat(Infinity).filter(child => child !== null && child !== undefined && child !== false));
+    element.append(...children.flat(Infinity).filter(
+        child => child !== null && child !== undefined && child !== false));
     return element;
 }
 
@@ -34,30 +36,42 @@ function timeText(ns) {
     return ns + " ns";
 }
 
-function plural(count, what) {
-    return count + " " + what + (count === 1 ? "" : "s");
-}
+function plural(count, what) { return count + " " + what + (count === 1 ? "" : "s"); }
 
-const VERDICT_CLASS = {pass: "good", hang: "bad", corrupt: "bad", crash: "bad", slow: "doubt",
-                       inconclusive: "doubt", skipped: "soft"};
+const VERDICT_CLASS = {
+    pass: "good",
+    hang: "bad",
+    corrupt: "bad",
+    crash: "bad",
+    slow: "doubt",
+    inconclusive: "doubt",
+    skipped: "soft"
+};
 
 function verdictElement(verdict) {
     return h("span", {class: VERDICT_CLASS[verdict] || "doubt"}, verdict || "?");
 }
 
 function copyable(text) {
-    const button = h("button", {type: "button", click: async () => {
-        let copied = true;
-        try {
-            await navigator.clipboard.writeText(text);
-        } catch {
-            /* No clipboard on a page opened from a file, in some browsers. */
-            getSelection().selectAllChildren(shown);
-            copied = document.execCommand("copy");
-        }
-        button.textContent = copied ? "copied" : "press Ctrl+C";
-        setTimeout(() => { button.textContent = "copy"; }, 1500);
-    }}, "copy");
+    const button =
+        h("button", {
+            type: "button",
+            click: async () => {
+                let copied = true;
+                try {
+                    await navigator.clipboard.writeText(text);
+                } catch {
+                    /* No clipboard on a page opened from a file, in some browsers. */
+                    getSelection().selectAllChildren(shown);
+                    copied = document.execCommand("copy");
+                }
+                button.textContent = copied ? "copied" : "press Ctrl+C";
+                setTimeout(() => {
+                    button.textContent = "copy";
+                }, 1500);
+            }
+        },
+          "copy");
     const shown = h("pre", {}, text);
     return h("div", {class: "command"}, shown, button);
 }

@@ -1,13 +1,27 @@
 /* Puts the page together. A bundle's data is parsed when it is opened, so that the page shows at once. */
 
 function summaryElement(report) {
-    const counts = VERDICTS.map(verdict => [verdict, report.cases.filter(c => c.verdict === verdict).length])
-        .filter(([, n]) => n);
-    const unexpected = report.cases.filter(c => c.ok === false).length, told = report.cases.some(c => c.ok !== undefined);
-    return [plural(report.cases.length, "configuration") + ": ", counts.flatMap(([verdict, n], i) => [i ? ", " : "",
-        n + " ", verdictElement(verdict)]), told ? [", ", unexpected ? h("span", {class: "unexpected"}, unexpected +
-        " UNEXPECTED") : h("span", {class: "good"}, "all that ran as expected")] : "",
-        report.summary && report.summary.interrupted ? h("span", {class: "doubt"}, "; interrupted") : "", "."];
+    const counts =
+        VERDICTS.map(verdict => [verdict, report.cases.filter(c => c.verdict === verdict).length])
+            .filter(([, n]) => n);
+    const unexpected = report.cases.filter(c => c.ok === false).length;
+    const told = report.cases.some(c => c.ok !== undefined);
+    return [
+        plural(report.cases.length, "configuration") + ": ",
+        counts.flatMap(([verdict, n], i) => [i ? ", " : "", n + " ", verdictElement(verdict)]),
+        told ?
+            [
+                ", ",
+                unexpected ?
+                    h("span", {class: "unexpected"}, unexpected + " UNEXPECTED") :
+                    h("span", {class: "good"},
+                      report.cases.some(c => c.verdict === "skipped") ? "all that ran as expected" :
+                                                                        "all as expected")
+            ] :
+            "",
+        report.summary && report.summary.interrupted ? h("span", {class: "doubt"}, "; interrupted") : "",
+        "."
+    ];
 }
 
 function bundleSection(c, report) {
@@ -18,9 +32,14 @@ function bundleSection(c, report) {
             details.append(bundleElement(data("bundle-" + c.bundle), report.causes));
         filled = true;
     };
-    details.addEventListener("toggle", () => { if (details.open) details.fill(); });
-    details.append(h("summary", {}, verdictElement(c.verdict), c.cause ? [h("b", {}, " " + c.cause), ", " +
-        c.certainty] : "", h("p", {class: "id"}, c.id), c.finding ? h("p", {}, c.finding) : ""));
+    details.addEventListener("toggle", () => {
+        if (details.open)
+            details.fill();
+    });
+    details.append(
+        h("summary", {}, verdictElement(c.verdict),
+          c.cause ? [h("b", {}, " " + c.cause), ", " + c.certainty] : "", h("p", {class: "id"}, c.id),
+          c.finding ? h("p", {}, c.finding) : ""));
     return details;
 }
 
@@ -74,7 +93,8 @@ function listenToKeys(sections, toggleTheme) {
 function main() {
     const report = data("data"), toggleTheme = followTheme();
     const title = new Set(report.cases.map(scenarioOf));
-    document.getElementById("title").textContent = [...title].slice(0, 3).join(", ") + (title.size > 3 ? ", …" : "");
+    document.getElementById("title").textContent =
+        [...title].slice(0, 3).join(", ") + (title.size > 3 ? ", …" : "");
     document.title = "hanglab: " + document.getElementById("title").textContent;
     document.getElementById("summary").append(...summaryElement(report).flat(3));
     const withBundle = report.cases.filter(c => c.bundle !== undefined);
@@ -93,7 +113,7 @@ function main() {
     };
     addEventListener("hashchange", openNamed);
     document.addEventListener("click", event => {
-        if (event.target.matches("a[href^='#evidence-']"))
+        if (event.target.closest("a[href^='#evidence-']"))
             setTimeout(openNamed); /* also when it is named already */
     });
     listenToKeys(sections, toggleTheme);

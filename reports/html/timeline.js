@@ -1,4 +1,5 @@
-/* The timeline: a track for each rank's host and one for each of its streams, drawn as SVG of what is in view. */
+/* The timeline: a track for each rank's host and one for each of its streams, drawn as SVG of what is in
+ * view. */
 
 const TRACK_HEIGHT = 20, RANK_GAP = 8, LABEL_WIDTH = 118, AXIS_HEIGHT = 20;
 
@@ -6,13 +7,21 @@ const TRACK_HEIGHT = 20, RANK_GAP = 8, LABEL_WIDTH = 118, AXIS_HEIGHT = 20;
 function timelineTracks(timeline, end) {
     const tracks = [];
     timeline.ranks.forEach((rank, number) => {
-        tracks.push({rank: number, name: "host", spans: rank.host.map(([begin, stop, what]) => ({begin,
-            end: stop < 0 ? end : stop, kind: stop < 0 ? "blocked" : "host",
-            label: timeline.texts[what], title: "host: " + timeline.texts[what]}))});
+        tracks.push({
+            rank: number,
+            name: "host",
+            spans: rank.host.map(([begin, stop, what]) => ({
+                                     begin,
+                                     end: stop < 0 ? end : stop,
+                                     kind: stop < 0 ? "blocked" : "host",
+                                     label: timeline.texts[what],
+                                     title: "host: " + timeline.texts[what]
+                                 }))
+        });
         const streams = new Map();
         for (const call of rank.calls) {
-            const track = streams.get(call[7]) || {rank: number, name: "stream " + call[7], spans: [],
-                queued: [], graphs: []};
+            const track = streams.get(call[7]) ||
+                {rank: number, name: "stream " + call[7], spans: [], queued: [], graphs: []};
             streams.set(call[7], track);
             takeCall(track, call, timeline.texts, end);
         }
@@ -25,17 +34,22 @@ function timelineTracks(timeline, end) {
 }
 
 function takeCall(track, call, texts, end) {
-    const [enqueued, begin, stop, protocol, number, workspace, site, , tokens, written, graph, node, replay] = call;
+    const [enqueued, begin, stop, protocol, number, workspace, site, , tokens, written, graph, node, replay] =
+        call;
     if (begin < 0) {
         track.queued.push(enqueued);
         return;
     }
     const from = graph < 0 ? "eager" : "graph " + graph + " node " + node + " replay " + replay;
-    track.spans.push({begin, end: stop < 0 ? end : stop, kind: stop < 0 ? "stalled" : "call",
+    track.spans.push({
+        begin,
+        end: stop < 0 ? end : stop,
+        kind: stop < 0 ? "stalled" : "call",
         label: "call " + number + (stop < 0 ? " waits" : ""),
-        title: "call " + number + ", workspace " + workspace + ", site " + site + ", " + texts[protocol] + ", " +
-            plural(tokens, "token") + ", " + plural(written, "row") + " written, " + from +
-            (enqueued < 0 ? "" : ", enqueued " + timeText(enqueued))});
+        title: "call " + number + ", workspace " + workspace + ", site " + site + ", " + texts[protocol] +
+            ", " + plural(tokens, "token") + ", " + plural(written, "row") + " written, " + from +
+            (enqueued < 0 ? "" : ", enqueued " + timeText(enqueued))
+    });
     if (graph < 0)
         return;
     const last = track.graphs[track.graphs.length - 1], name = graph + "/" + replay;
@@ -50,8 +64,7 @@ function axisTicks(from, to, count) {
     const rough = (to - from) / count, size = 10 ** Math.floor(Math.log10(rough));
     const step = size * [1, 2, 5, 10].find(factor => size * factor >= rough);
     const ticks = [];
-    for (let t = Math.ceil(from / step) * step; t <= to; t += step)
-        ticks.push(t);
+    for (let t = Math.ceil(from / step) * step; t <= to; t += step) ticks.push(t);
     return ticks;
 }
 
@@ -59,10 +72,11 @@ function drawSpans(track, y, at, view, chosen) {
     const shapes = [];
     let drawnTo = -1;
     for (const graph of track.graphs || []) {
-        const x0 = at(graph.begin), x1 = at(graph.end);
+        const x0 = Math.max(at(graph.begin), LABEL_WIDTH), x1 = at(graph.end);
         if (graph.end >= view.from && graph.begin <= view.to && x1 - x0 > 2)
-            shapes.push(svg("path", {class: "graph", d: `M${x0} ${y + 3}v-3H${x1}v3`},
-                svg("title", {}, "graph " + graph.name.replace("/", ", replay "))));
+            shapes.push(
+                svg("path", {class: "graph", d: `M${x0} ${y + 3}v-3H${x1}v3`},
+                    svg("title", {}, "graph " + graph.name.replace("/", ", replay "))));
     }
     for (const span of track.spans) {
         if (span.end < view.from || span.begin > view.to)
@@ -71,17 +85,29 @@ function drawSpans(track, y, at, view, chosen) {
         if (x1 <= drawnTo && span !== chosen && span.kind !== "stalled")
             continue; /* less than a pixel, beside another one */
         drawnTo = x1;
-        shapes.push(span.shape = svg("rect", {class: span.kind + (span === chosen ? " chosen" : ""), x: x0,
-            y: y + 3, width: x1 - x0, height: TRACK_HEIGHT - 6}));
+        shapes.push(span.shape = svg("rect", {
+                        class: span.kind + (span === chosen ? " chosen" : ""),
+                        x: x0,
+                        y: y + 3,
+                        width: x1 - x0,
+                        height: TRACK_HEIGHT - 6
+                    }));
         span.shape.span = span;
         if (x1 - x0 > 7 * span.label.length + 8)
-            shapes.push(svg("text", {x: x0 + 4, y: y + 14, class: span.kind === "stalled" ? "on-span" : "",
-                "pointer-events": "none"}, span.label));
+            shapes.push(
+                svg("text", {
+                    x: x0 + 4,
+                    y: y + 14,
+                    class: span.kind === "stalled" ? "on-span" : "",
+                    "pointer-events": "none"
+                },
+                    span.label));
     }
     for (const time of track.queued || [])
         if (time >= view.from && time <= view.to)
-            shapes.push(svg("path", {class: "queued", d: `M${at(time)} ${y + TRACK_HEIGHT - 2}v-5`},
-                svg("title", {}, "enqueued, never begun")));
+            shapes.push(
+                svg("path", {class: "queued", d: `M${at(time)} ${y + TRACK_HEIGHT - 2}v-5`},
+                    svg("title", {}, "enqueued, never begun")));
     return shapes;
 }
 
@@ -97,8 +123,11 @@ function timelineElement(timeline, verdict) {
     const whole = {from: first, to: end};
     const atStall = {from: Math.max(first, stalled - Math.max(end - stalled, (end - first) / 50)), to: end};
     let view = stalls.length ? {...atStall} : {...whole}, chosen = null, width = 1000;
-    const picture = svg("svg", {role: "img", tabindex: 0,
-        "aria-label": "Timeline of all ranks; plus and minus zoom, arrows move"});
+    const picture = svg("svg", {
+        role: "img",
+        tabindex: 0,
+        "aria-label": "Timeline of all ranks; plus and minus zoom, arrows move"
+    });
     const said = h("p", {class: "said mono", "aria-live": "polite"});
 
     function draw() {
@@ -109,20 +138,29 @@ function timelineElement(timeline, verdict) {
         for (const track of tracks) {
             y += track.rank !== rank ? RANK_GAP : 0;
             rank = track.rank;
-            bands.push(svg("rect", {class: "band", x: LABEL_WIDTH, y: y + 1, width: width - LABEL_WIDTH,
-                height: TRACK_HEIGHT - 2}), svg("text", {x: 4, y: y + 14},
-                (track.name === "host" ? "rank " + track.rank + " " : "       ") + track.name));
+            bands.push(
+                svg("rect", {
+                    class: "band",
+                    x: LABEL_WIDTH,
+                    y: y + 1,
+                    width: width - LABEL_WIDTH,
+                    height: TRACK_HEIGHT - 2
+                }),
+                svg("text", {x: 4, y: y + 14},
+                    (track.name === "host" ? "rank " + track.rank + " " : "       ") + track.name));
             bands[bands.length - 1].style.whiteSpace = "pre";
             shapes.push(...drawSpans(track, y, at, view, chosen));
             y += TRACK_HEIGHT;
         }
         for (const time of axisTicks(view.from, view.to, width / 130))
-            bands.push(svg("path", {class: "grid", d: `M${at(time)} ${AXIS_HEIGHT - 4}V${y}`}),
+            bands.push(
+                svg("path", {class: "grid", d: `M${at(time)} ${AXIS_HEIGHT - 4}V${y}`}),
                 svg("text", {class: "soft", x: at(time) + 3, y: 12}, timeText(Math.round(time))));
         for (const [time, ofRank, text] of timeline.marks)
             if (time >= view.from && time <= view.to && timeline.texts[text] !== "rank-exit")
-                shapes.push(svg("path", {class: "mark", d: `M${at(time)} ${AXIS_HEIGHT - 4}V${y}`},
-                    svg("title", {}, timeline.texts[text] + (ofRank < 0 ? "" : " of rank " + ofRank))));
+                shapes.push(
+                    svg("path", {class: "mark", d: `M${at(time)} ${AXIS_HEIGHT - 4}V${y}`},
+                        svg("title", {}, timeline.texts[text] + (ofRank < 0 ? "" : " of rank " + ofRank))));
         picture.setAttribute("viewBox", `0 0 ${width} ${y + 4}`);
         picture.replaceChildren(...bands, ...shapes);
     }
@@ -136,10 +174,12 @@ function timelineElement(timeline, verdict) {
     function zoom(factor, around = (view.from + view.to) / 2) {
         look(around - (around - view.from) * factor, around + (view.to - around) * factor);
     }
-    const move = part => look(view.from + part * (view.to - view.from), view.to + part * (view.to - view.from));
+    const move = part =>
+        look(view.from + part * (view.to - view.from), view.to + part * (view.to - view.from));
     function say(span) {
-        said.textContent = span.title + " — " + timeText(span.begin) + " to " + (span.kind === "stalled" ||
-            span.kind === "blocked" ? "never (stands for " : timeText(span.end) + " (") +
+        said.textContent = span.title + " — " + timeText(span.begin) + " to " +
+            (span.kind === "stalled" || span.kind === "blocked" ? "never (stands for " :
+                                                                  timeText(span.end) + " (") +
             timeText(span.end - span.begin) + ")";
     }
     function choose(track, index) {
@@ -162,10 +202,19 @@ function timelineElement(timeline, verdict) {
             choose(tracks[at], tracks[at].spans.indexOf(chosen) + spansOn);
         }
     }
-    const keys = {"+": () => zoom(.5), "=": () => zoom(.5), "-": () => zoom(2), ArrowLeft: () => move(-.2),
-        ArrowRight: () => move(.2), Home: () => look(whole.from, whole.to),
-        End: () => look(atStall.from, atStall.to), ArrowUp: () => step(-1, 0), ArrowDown: () => step(1, 0),
-        "[": () => step(0, -1), "]": () => step(0, 1)};
+    const keys = {
+        "+": () => zoom(.5),
+        "=": () => zoom(.5),
+        "-": () => zoom(2),
+        ArrowLeft: () => move(-.2),
+        ArrowRight: () => move(.2),
+        Home: () => look(whole.from, whole.to),
+        End: () => look(atStall.from, atStall.to),
+        ArrowUp: () => step(-1, 0),
+        ArrowDown: () => step(1, 0),
+        "[": () => step(0, -1),
+        "]": () => step(0, 1)
+    };
     picture.addEventListener("keydown", event => {
         if (keys[event.key] && !event.ctrlKey && !event.metaKey) {
             keys[event.key]();
@@ -175,11 +224,15 @@ function timelineElement(timeline, verdict) {
     listenToPointer(picture, () => view, () => width, look, zoom, say);
     const button = (text, key) => h("button", {type: "button", click: keys[key]}, text);
     const sample = (kind, text) => h("span", {class: "key"}, h("i", {class: kind}), text);
-    const element = h("div", {class: "timeline"}, h("div", {class: "tools"}, button("all", "Home"),
-        button("the stall", "End"), button("−", "-"), button("+", "+"), sample("call", "call"),
-        sample("stalled", "waits for ever"), sample("host", "host op"), sample("blocked", "host blocked"),
-        timeline.left_out ? h("span", {class: "soft"}, plural(timeline.left_out, "earlier event") +
-            " were not kept") : null), picture, said);
+    const element =
+        h("div", {class: "timeline"},
+          h("div", {class: "tools"}, button("all", "Home"), button("the stall", "End"), button("−", "-"),
+            button("+", "+"), sample("call", "call"), sample("stalled", "waits for ever"),
+            sample("host", "host op"), sample("blocked", "host blocked"),
+            timeline.left_out ?
+                h("span", {class: "soft"}, plural(timeline.left_out, "earlier event") + " were not kept") :
+                null),
+          picture, said);
     new ResizeObserver(() => {
         const now = picture.clientWidth;
         if (now && Math.abs(now - width) > 1) {
@@ -208,7 +261,9 @@ function listenToPointer(picture, getView, getWidth, look, zoom, say) {
         grabbed = {x: event.clientX, view: getView()};
         picture.setPointerCapture(event.pointerId);
     });
-    picture.addEventListener("pointerup", () => { grabbed = null; });
+    picture.addEventListener("pointerup", () => {
+        grabbed = null;
+    });
     picture.addEventListener("pointermove", event => {
         if (grabbed) {
             const scale = (grabbed.view.to - grabbed.view.from) / (getWidth() - LABEL_WIDTH);

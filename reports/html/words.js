@@ -1,6 +1,10 @@
 /* Words of memory as the data type reads them, and as the kernels' wait does (kernels/layout.h). */
 
-const FORMATS = {bf16: [8, 7], fp16: [5, 10], fp32: [8, 23]};
+const FORMATS = {
+    bf16: [8, 7],
+    fp16: [5, 10],
+    fp32: [8, 23]
+};
 
 function decodeElement(dtype, bits) {
     const [exponentBits, fractionBits] = FORMATS[dtype];
@@ -13,21 +17,27 @@ function decodeElement(dtype, bits) {
     if (exponent === most)
         text = fraction ? "NaN" : sign + "infinity";
     else if (exponent === 0)
-        text = fraction ? sign + (fraction * 2 ** (1 - bias - fractionBits)).toPrecision(3) + ", subnormal"
-                        : sign + "0";
+        text = fraction ?
+            sign + (fraction * 2 ** (1 - bias - fractionBits)).toPrecision(3) + ", subnormal" :
+            sign + "0";
     else
-        text = sign + Number(((fraction + 2 ** fractionBits) * 2 ** (exponent - bias - fractionBits))
-            .toPrecision(4));
-    return {hex: "0x" + bits.toString(16).padStart(width / 4, "0"), sign: digits[0],
-            exponent: digits.slice(1, 1 + exponentBits), fraction: digits.slice(1 + exponentBits), text};
+        text = sign +
+            Number(((fraction + 2 ** fractionBits) * 2 ** (exponent - bias - fractionBits)).toPrecision(4));
+    return {
+        hex: "0x" + bits.toString(16).padStart(width / 4, "0"),
+        sign: digits[0],
+        exponent: digits.slice(1, 1 + exponentBits),
+        fraction: digits.slice(1 + exponentBits),
+        text
+    };
 }
 
 /* The elements of a word, first in memory first. */
 function decodeWord(dtype, word) {
     if (!FORMATS[dtype])
         return [];
-    return dtype === "fp32" ? [decodeElement(dtype, word)]
-                            : [decodeElement(dtype, word & 0xffff), decodeElement(dtype, word >>> 16)];
+    return dtype === "fp32" ? [decodeElement(dtype, word)] :
+                              [decodeElement(dtype, word & 0xffff), decodeElement(dtype, word >>> 16)];
 }
 
 /* "arrived", "sentinel" or "refused": how the wait takes a word. */
@@ -45,8 +55,12 @@ function wordState(word, layout, compare) {
 }
 
 function bitsElement(dtype, word) {
-    const elements = decodeWord(dtype, word).map(e => h("span", {class: "mono"}, e.hex + "  ",
-        h("b", {class: "sign", title: "sign"}, e.sign), " ", h("b", {class: "exponent", title: "exponent"},
-        e.exponent), " ", h("b", {class: "fraction", title: "fraction"}, e.fraction), "  = " + e.text));
+    const elements =
+        decodeWord(dtype, word)
+            .map(
+                e =>
+                    h("span", {class: "mono"}, e.hex + "  ", h("b", {class: "sign", title: "sign"}, e.sign),
+                      " ", h("b", {class: "exponent", title: "exponent"}, e.exponent), " ",
+                      h("b", {class: "fraction", title: "fraction"}, e.fraction), "  = " + e.text));
     return h("div", {class: "bits"}, elements);
 }

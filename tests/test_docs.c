@@ -57,6 +57,41 @@ Test(docs, markdown_of_anything_else_is_refused)
     command_expect(&c, "hanglab list keys --format html", 64);
 }
 
+/* The output that the README shows, each line but those left out. */
+Test(docs, the_readme_shows_what_the_seed_scenario_prints)
+{
+    char path[PATH_MAX];
+    char *text = read_file(in_source("README.md", path)), *rest = NULL;
+    char *block = strstr(text, "    sglang-23402: ");
+    cr_assert_not_null(block, "the README shows no output");
+    *strstr(block, "\nThat is `./dev run --filter") = '\0';
+    command_expect(&c,
+                   "hanglab run --filter 'schedule.sizes=[32,16,8,4]' "
+                   "\"$HANGLAB_SOURCE\"/scenarios/seed/sglang-23402.yaml",
+                   0);
+    int lines = 0;
+    for (char *line = strtok_r(block, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest), lines++)
+        cr_expect(strcmp(line, "    ...") == 0 || strstr(c.out, line + 4),
+                  "the README shows this, which is not printed any more:\n%s", line);
+    cr_expect_gt(lines, 15);
+    free(text);
+}
+
+/* In the folder where the seed scenario ran, the page's command finds one bundle. */
+Test(docs, the_first_hang_can_be_explained)
+{
+    char path[PATH_MAX], line[512];
+    char *page = read_file(in_source("docs/first-hang.md", path));
+    const char *command = strstr(page, "./dev run explain ");
+    cr_assert_not_null(command);
+    command += strlen("./dev run ");
+    command_expect(&c, "hanglab run --runs 5 \"$HANGLAB_SOURCE\"/scenarios/seed/sglang-23402.yaml", 0);
+    snprintf(line, sizeof line, "hanglab %.*s", (int)strcspn(command, "\n"), command);
+    command_expect(&c, line, 0);
+    command_said(&c, "sentinel-collision");
+    free(page);
+}
+
 /* Every relative link [text](path) of a page leads to a file, seen from the page's folder. */
 static int check_links(const char *page)
 {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "../framework/search/cover.h"
 #include "../framework/search/story.h"
+#include "../framework/search/walk.h"
 
 /* Every rank issues the same calls on one stream, without end. */
 static struct hl_space_spec same_calls(int ranks, enum hl_protocol first, uint32_t first_tokens,
@@ -170,7 +171,19 @@ Test(explore, calls_at_once_on_one_workspace_hang_and_on_two_do_not)
     twin.workspaces = 2;
     for (int rank = 0; rank < 3; rank++)
         twin.program[rank][1].calls[0].workspace = 1;
-    expect_hang_and_twin(wrong, twin, "concurrent calls");
+    struct hl_space *space = create(&wrong);
+    struct hl_walked walked;
+    struct hl_story story;
+    const struct hl_walk_options options = { .seed = 1, .schedules = 1000, .steps_max = 1000 };
+    cr_assert_not(hl_space_is_reducible(space));
+    cr_assert_eq(hl_walk(space, &options, &walked, NULL), HL_STATUS_OK);
+    cr_assert(walked.hangs);
+    cr_assert_eq(hl_story_tell(space, &walked.path, NULL, &story, NULL), HL_STATUS_OK);
+    cr_expect(story.hangs);
+    cr_expect_not_null(strstr(story.sentence, "waits for arrivals"), "%s", story.sentence);
+    hl_path_finish(&walked.path);
+    hl_space_destroy(space);
+    cr_expect_eq(answer(twin), HL_ANSWER_PROVEN_FREE);
 }
 
 Test(explore, workspaces_in_opposite_order_hang)
@@ -262,6 +275,31 @@ static struct hl_space_spec late_clear(void)
     struct hl_space_spec spec = calls(3, HL_MNNVL_ONESHOT, 1);
     spec.mutant = HL_MUTANT_LATE_CLEAR;
     return spec;
+}
+
+Test(explore, random_schedules_find_a_late_clear_and_bound_what_they_do_not_find)
+{
+    struct hl_space_spec spec = calls(8, HL_MNNVL_ONESHOT, 1);
+    const struct hl_walk_options options = { .seed = 7, .schedules = 2000, .steps_max = 10000 };
+    for (int mutant = HL_MUTANT_NONE; mutant <= HL_MUTANT_LATE_CLEAR; mutant += HL_MUTANT_LATE_CLEAR) {
+        struct hl_walked walked;
+        spec.mutant = mutant;
+        for (int rank = 0; rank < 8; rank++) {
+            spec.program[rank][0].n = 4;
+            spec.program[rank][0].loop_to = UINT32_MAX;
+            for (int i = 1; i < 4; i++)
+                spec.program[rank][0].calls[i] = spec.program[rank][0].calls[0];
+        }
+        struct hl_space *space = create(&spec);
+        cr_assert_eq(hl_walk(space, &options, &walked, NULL), HL_STATUS_OK);
+        cr_expect_eq(walked.hangs, mutant == HL_MUTANT_LATE_CLEAR);
+        if (!walked.hangs) { /* n = 8, and k as it was: 1 - (1 - 1/(8 k))^1000 */
+            cr_expect_gt(walked.pct_confidence, 0.1);
+            cr_expect_lt(walked.pct_confidence, 0.5);
+        }
+        hl_path_finish(&walked.path);
+        hl_space_destroy(space);
+    }
 }
 
 Test(explore, the_shortest_hang_replays_and_the_calmest_has_no_more_turns)

@@ -10,6 +10,7 @@ int hl_command_schema(int argc, char **argv);
 int hl_command_explain(int argc, char **argv);
 int hl_command_report(int argc, char **argv);
 int hl_command_doctor(int argc, char **argv);
+int hl_command_explore(int argc, char **argv);
 int hl_command_record(int argc, char **argv);
 int hl_command_replay(int argc, char **argv);
 

@@ -36,7 +36,7 @@ static const struct argp_option options[] = {
     { "tokens", KEY_TOKENS, "N", 0, "at most N tokens, hence CTAs, a call (1..8)", 0 },
     { "rounds", KEY_ROUNDS, "N", 0, "go N times through the sizes instead of without end", 0 },
     { "states", KEY_STATES, "N", 0, "give up after N states (default 50000000)", 0 },
-    { "time-budget", KEY_TIME, "SECONDS", 0, "give up after so long, each search", 0 },
+    { "time-budget", KEY_TIME, "SECONDS", 0, "give up a search after so long (default 60)", 0 },
     { "no-reduction", KEY_FULL, NULL, 0, "visit every order of independent steps too", 0 },
     { "save-schedule", KEY_SAVE, "FILE", 0, "write the schedule of the first hang to FILE", 0 },
     { "schedule", KEY_SCHEDULE, "FILE", 0, "replay a saved schedule instead of searching", 0 },
@@ -295,7 +295,7 @@ int hl_command_explore(int argc, char **argv)
     };
     struct arguments a = { .names = calloc((size_t)argc, sizeof(char *)),
                            .filters = calloc((size_t)argc, sizeof(char *)),
-                           .explore = { .reduce = true, .states_max = 50000000 } };
+                           .explore = { .reduce = true, .states_max = 50000000, .seconds_max = 60 } };
     if (!a.names || !a.filters)
         return hl_status_exit_code(HL_STATUS_MEMORY);
     argp_parse(&argp, argc, argv, 0, NULL, &a);

@@ -20,6 +20,7 @@ static const struct command {
     { "record", hl_command_record, "keep what was seen of a run, to replay it without its engine" },
     { "replay", hl_command_replay, "what watchdog, oracle and classifier make of recorded runs" },
     { "doctor", hl_command_doctor, "what of this machine hanglab can use" },
+    { "explore", hl_command_explore, "prove that no schedule hangs, or show one that does" },
 };
 static const int n_commands = sizeof commands / sizeof commands[0];
 

@@ -14,8 +14,8 @@
  * Assumptions, and what is done where they fail:
  *  - flags of a rank are changed by one stream only, in stream order: hl_space_is_reducible() refuses two
  *    streams on one workspace;
- *  - a flag of another rank (trtllm's barrier) takes at most one new value while p stands still: otherwise
- *    the step is not taken alone;
+ *  - flags of other ranks (trtllm's barrier) do not return, while p stands still, to a value that a CTA waits
+ * to see gone: otherwise the step is not taken alone;
  *  - the run ends: otherwise (a rank that can go on for ever without p) the step is not taken alone. */
 #include <string.h>
 #include "space.h"
@@ -33,6 +33,17 @@ static bool overlap(const struct hl_touch *a, const struct hl_touch *b)
     return false;
 }
 
+/* Whatever words they touch. */
+static bool commute(const struct hl_touch *x, const struct hl_touch *y)
+{
+    const bool x_loads = x->kind <= HL_TOUCH_LOAD_UNLESS, y_loads = y->kind <= HL_TOUCH_LOAD_UNLESS;
+    if (x_loads && y_loads)
+        return true;
+    if (x->kind == HL_TOUCH_LOAD_UNLESS || y->kind == HL_TOUCH_LOAD_UNLESS)
+        return x->value != HL_VALUE_ANY && y->value != HL_VALUE_ANY && x->value != y->value;
+    return x->kind == HL_TOUCH_ADD && y->kind == HL_TOUCH_ADD;
+}
+
 bool hl_footprints_conflict(const struct hl_footprint *a, int workspace_a, const struct hl_footprint *b,
                             int workspace_b)
 {
@@ -43,9 +54,7 @@ bool hl_footprints_conflict(const struct hl_footprint *a, int workspace_a, const
     for (uint32_t i = 0; i < a->n; i++)
         for (uint32_t j = 0; j < b->n; j++) {
             const struct hl_touch *x = &a->touch[i], *y = &b->touch[j];
-            if (x->rank != y->rank || (x->kind == y->kind && x->kind != HL_TOUCH_STORE))
-                continue;
-            if (overlap(x, y))
+            if (x->rank == y->rank && !commute(x, y) && overlap(x, y))
                 return true;
         }
     return false;
@@ -95,16 +104,34 @@ static void keep_rows(struct hl_space *s, uint32_t agent, uint32_t before)
         s->words[s->touched_workspace][store->rank][store->at] = before;
 }
 
-static bool stores_a_flag_of_another(const struct hl_space *s, int rank)
+/* Has the step stored a flag of another rank, and so ended for a CTA there what it waited for? Some schedule
+ * lets that CTA go on before; this run would miss it. */
+static bool takes_a_flag_back(const struct hl_space *s, int rank)
 {
     const struct hl_layout *l = &s->layout[s->touched_workspace];
-    return s->store.count && s->store.rank != rank && s->store.at >= l->barrier_at &&
-           l->family == HL_FAMILY_TRTLLM;
+    if (!s->store.count || s->store.rank == rank || s->store.at < l->barrier_at ||
+        l->family != HL_FAMILY_TRTLLM)
+        return false;
+    const uint32_t per_rank = s->agents / (uint32_t)s->spec.ranks, first = (uint32_t)s->store.rank * per_rank;
+    const struct hl_touch *stored = &s->footprint.touch[0];
+    const uint32_t last = s->words[s->touched_workspace][s->store.rank][HL_TRTLLM_BARRIER_FLAG];
+    for (uint32_t i = first; i < first + per_rank; i++) {
+        const struct hl_space_cta *cta = s->agent[i].its_cta;
+        /* A CTA reads the last flag in the step that triggers. It waits for a flag to leave the one before.
+         */
+        const uint32_t flag = cta->triggered ? cta->step.flag : last;
+        const uint32_t word = hl_trtllm_barrier_flag(l, s->agent[i].cta, (uint32_t)rank);
+        const bool waits_for_kernel = s->agent[i].kernel && !cta->triggered;
+        if (hl_space_is_running(&s->agent[i]) && !waits_for_kernel && (flag + 2) % 3 == stored->value &&
+            word >= stored->at && (word - stored->at) % stored->stride == 0)
+            return true;
+    }
+    return false;
 }
 
 /* Runs one agent until it waits. False: a step conflicts, or the run has gone too far. */
 static bool run_agent(struct hl_space *s, uint32_t agent, uint32_t *p, const struct hl_footprint *footprint,
-                      int workspace, uint32_t *steps_left, uint8_t *flags_stored, bool *ret_went)
+                      int workspace, uint32_t *steps_left, bool *ret_went)
 {
     const struct hl_space_agent *a = &s->agent[agent];
     const int rank = a->rank;
@@ -122,7 +149,7 @@ static bool run_agent(struct hl_space *s, uint32_t agent, uint32_t *p, const str
         if (--*steps_left == 0 ||
             hl_footprints_conflict(footprint, workspace, &s->footprint, s->touched_workspace))
             return false;
-        if (stores_a_flag_of_another(s, rank) && ++flags_stored[agent] > s->spec.ranks - 1)
+        if (takes_a_flag_back(s, rank))
             return false;
         if (!s->retired)
             keep_rows(s, agent, s->store.clears ? kept[s->touched_workspace][s->store.at] : 0);
@@ -140,8 +167,6 @@ bool hl_space_may_go_ahead(struct hl_space *s, const unsigned char *state, uint3
     if (footprint->n == 0)
         return true;
     const struct hl_footprint own = *footprint;
-    static _Thread_local uint8_t flags_stored[4096];
-    memset(flags_stored, 0, sizeof flags_stored);
     uint32_t steps_left = s->agents * 16 * (uint32_t)(s->spec.ranks + 4); /* some calls of every CTA */
     s->ahead_runs++;
     hl_space_load(s, state);
@@ -149,7 +174,7 @@ bool hl_space_may_go_ahead(struct hl_space *s, const unsigned char *state, uint3
     for (bool went = true; went;) {
         went = false;
         for (uint32_t a = 0; a < s->agents; a++)
-            if (a != agent && !run_agent(s, a, &agent, &own, workspace, &steps_left, flags_stored, &went))
+            if (a != agent && !run_agent(s, a, &agent, &own, workspace, &steps_left, &went))
                 return false;
     }
     return true;

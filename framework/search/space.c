@@ -119,13 +119,12 @@ void hl_space_fill_workspace(const struct hl_space *s, int workspace, int rank)
 /* Does the CTA wait, and look at this row meanwhile? A wait that fails changes nothing, so it is tried. */
 static bool looks_at(struct hl_space *s, uint32_t agent, int workspace, uint32_t row)
 {
-    if (hl_space_step(s, agent) || s->touched_workspace != workspace)
+    if (!hl_space_is_running(&s->agent[agent]) || hl_space_step(s, agent) ||
+        s->touched_workspace != workspace)
         return false;
-    for (uint32_t i = 0; i < s->footprint.n; i++) {
-        const struct hl_touch *t = &s->footprint.touch[i];
-        if (row - t->at < t->count)
+    for (uint32_t i = 0; i < s->footprint.n; i++)
+        if (row - s->footprint.touch[i].at < s->footprint.touch[i].count)
             return true;
-    }
     return false;
 }
 
@@ -178,8 +177,9 @@ static enum hl_step_result run_step(struct hl_space *s, const struct hl_space_ag
     s->touched_workspace = call->workspace;
     if (call->fills) {
         hl_space_fill_workspace(s, call->workspace, a->rank);
-        s->footprint.touch[s->footprint.n++] =
-            (struct hl_touch){ HL_TOUCH_STORE, (uint8_t)a->rank, 1, 0, s->live[call->workspace] };
+        s->footprint.touch[s->footprint.n++] = (struct hl_touch){
+            HL_TOUCH_STORE, (uint8_t)a->rank, 1, 0, s->live[call->workspace], HL_VALUE_ANY
+        };
         return HL_STEP_DONE;
     }
     const struct hl_space_kernel *k = a->its_kernel;

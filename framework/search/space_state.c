@@ -88,7 +88,7 @@ void hl_space_save(const struct hl_space *s, unsigned char *state)
 #define EACH_WRITTEN_WORD(s, touch, at) \
     for (const struct hl_touch *touch = (s)->footprint.touch; \
          touch < (s)->footprint.touch + (s)->footprint.n; touch++) \
-        if (touch->kind != HL_TOUCH_LOAD) \
+        if (touch->kind >= HL_TOUCH_STORE) \
             for (uint32_t at = touch->at, end_ = touch->at + touch->count * touch->stride < \
                                                          (s)->live[(s)->touched_workspace] \
                                                      ? touch->at + touch->count * touch->stride \
@@ -98,7 +98,7 @@ void hl_space_save(const struct hl_space *s, unsigned char *state)
 static bool is_repeated(const struct hl_space *s, const struct hl_touch *touch)
 {
     for (const struct hl_touch *t = s->footprint.touch; t < touch; t++)
-        if (t->kind != HL_TOUCH_LOAD && t->at == touch->at && t->rank == touch->rank)
+        if (t->kind >= HL_TOUCH_STORE && t->at == touch->at && t->rank == touch->rank)
             return true;
     return false;
 }

@@ -13,7 +13,7 @@ enum hl_status hl_visited_init(struct hl_visited *visited, struct hl_error *erro
 void hl_visited_finish(struct hl_visited *visited);
 /* *ret_new: it was not in the set before. Fails only when out of memory. */
 enum hl_status hl_visited_add(struct hl_visited *visited, struct hl_hash hash, bool *ret_new,
-                            struct hl_error *error);
+                              struct hl_error *error);
 bool hl_visited_has(const struct hl_visited *visited, struct hl_hash hash);
 
 /* Where the search for a hash begins: the high half, scaled to the capacity. */

@@ -23,13 +23,15 @@ struct hl_store {
 };
 
 /* What a step touched of the workspaces, for a search to see which steps depend on each other: `count` words
- * from `at`, `stride` words apart. Additions commute with each other. */
-enum hl_touch_kind { HL_TOUCH_LOAD, HL_TOUCH_STORE, HL_TOUCH_ADD };
+ * from `at`, `stride` words apart. Additions commute with each other. A wait that passes unless a word is
+ * `value` does not care about stores of other values. */
+enum hl_touch_kind { HL_TOUCH_LOAD, HL_TOUCH_LOAD_UNLESS, HL_TOUCH_STORE, HL_TOUCH_ADD };
 struct hl_touch {
     uint8_t kind, rank;
     uint16_t stride;
-    uint32_t at, count;
+    uint32_t at, count, value; /* value: of a flag that is stored or awaited, else HL_VALUE_ANY */
 };
+#define HL_VALUE_ANY UINT32_MAX
 enum { HL_TOUCHES_MAX = 128 };
 struct hl_footprint {
     uint32_t n;
@@ -111,7 +113,13 @@ static inline void hl_touch(const struct hl_cx *cx, enum hl_touch_kind kind, int
 {
     struct hl_footprint *f = cx->footprint;
     if (f && f->n < HL_TOUCHES_MAX)
-        f->touch[f->n++] = (struct hl_touch){ (uint8_t)kind, (uint8_t)rank, (uint16_t)stride, at, count };
+        f->touch[f->n++] =
+            (struct hl_touch){ (uint8_t)kind, (uint8_t)rank, (uint16_t)stride, at, count, HL_VALUE_ANY };
+}
+static inline void hl_touch_value(const struct hl_cx *cx, uint32_t value)
+{
+    if (cx->footprint)
+        cx->footprint->touch[cx->footprint->n - 1].value = value;
 }
 static inline void hl_note_store(struct hl_cx *cx, int rank, uint32_t at, uint32_t count, bool clears)
 {
@@ -301,13 +309,15 @@ static inline void hl_release_flags(struct hl_cx *cx, int peer, uint32_t value)
 {
     hl_touch(cx, HL_TOUCH_STORE, peer, hl_trtllm_barrier_flag(&cx->layout, cx->cta, (uint32_t)cx->rank),
              hl_div_up(HL_TRTLLM_BARRIER_FLAGS - cx->cta, cx->ctas), cx->ctas * (uint32_t)cx->ranks);
+    hl_touch_value(cx, value);
     for (uint32_t flag = cx->cta; flag < HL_TRTLLM_BARRIER_FLAGS; flag += cx->ctas)
         cx->workspace[peer][hl_trtllm_barrier_flag(&cx->layout, flag, (uint32_t)cx->rank)] = value;
     hl_note_store(cx, peer, cx->layout.barrier_at, HL_TRTLLM_BARRIER_FLAGS * (uint32_t)cx->ranks, false);
 }
 static inline bool hl_no_peer_at(struct hl_cx *cx, uint32_t at, uint32_t value)
 {
-    hl_touch(cx, HL_TOUCH_LOAD, cx->rank, at, (uint32_t)cx->ranks, 1);
+    hl_touch(cx, HL_TOUCH_LOAD_UNLESS, cx->rank, at, (uint32_t)cx->ranks, 1);
+    hl_touch_value(cx, value);
     for (uint32_t peer = 0; peer < (uint32_t)cx->ranks; peer++)
         if (cx->workspace[cx->rank][at + peer] == value) {
             cx->watch = at + peer;

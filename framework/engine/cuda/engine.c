@@ -163,11 +163,21 @@ static void free_run(struct hl_run *run)
     free(run);
 }
 
+static bool has_cuda_build(enum hl_mutant mutant)
+{
+#define X(id) || mutant == id
+    return false HL_CUDA_MUTANTS(X);
+#undef X
+}
+
 static enum hl_status check_config(const struct hl_config *config, const struct hl_cuda_plan *plan,
                                    struct hl_error *error)
 {
     if (config->world.placement != HL_PLACEMENT_VIRTUAL)
         return hl_fail(error, HL_STATUS_USAGE, "the CUDA engine has `world.placement: virtual` only so far");
+    if (!has_cuda_build(config->subject.mutant))
+        return hl_fail(error, HL_STATUS_USAGE,
+                       "subject.mutant: this one has no CUDA build; it runs on the simulator");
     for (int w = 0; w < plan->program->n_workspaces; w++)
         if (!hl_cuda_layout_fits(&plan->layout[w]))
             return hl_fail(

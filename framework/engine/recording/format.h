@@ -1,12 +1,15 @@
 /* The bytes of a recording: numbers of 7 bits a byte, low ones first, the top bit says that more follow.
  *
- *   event   kind, flags (1 record, 2 rows), time since the event before, rank + 1, then by kind:
- *           host-begin, host-end, rank-exit: op;  fault: fault;  workspace-init: workspace;
- *           enqueue: record;  call-begin, call-end: record, or workspace and call of one enqueued before,
- *           then with rows: hidden and [input, residual, gamma] or [residual out, norm out]
- *   record  the fields of struct hl_call_record in their order
- *   words   their number, then runs of equal words: length, word as 4 bytes
- *   answer  kind (enum hl_answer_kind), its arguments, what the probe said */
+ * event:  kind, flags (1 record, 2 rows, 4 epoch), time since the event before, rank + 1, then by kind:
+ *         host-begin, host-end, rank-exit: op; fault: fault; workspace-init: workspace; enqueue: record;
+ *         call-begin, call-end: record, or workspace and call of one enqueued before;
+ *         then the epoch, and with rows hidden and [input, residual, gamma] or [residual out, norm out]
+ *
+ * record: the fields of struct hl_call_record in their order, but for the epoch
+ *
+ * words:  their number, then runs of equal words: length, word as 4 bytes
+ *
+ * answer: kind (enum hl_answer_kind), its arguments, what the probe said */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

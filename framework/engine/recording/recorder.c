@@ -113,7 +113,8 @@ static void put_event(const struct hl_event *event)
     if (event->kind == HL_EVENT_ENQUEUE)
         remember_enqueued(event);
     hl_put_number(b, event->kind);
-    hl_put_number(b, (record ? 1u : 0u) | (rows ? 2u : 0u));
+    const bool epoch = record && event->call->epoch;
+    hl_put_number(b, (record ? 1u : 0u) | (rows ? 2u : 0u) | (epoch ? 4u : 0u));
     hl_put_number(b, event->time_ns - recorder.last_ns);
     hl_put_number(b, (uint64_t)(event->rank + 1));
     recorder.last_ns = event->time_ns;
@@ -131,6 +132,8 @@ static void put_event(const struct hl_event *event)
         hl_put_number(b, event->call->workspace);
         hl_put_number(b, event->call->call);
     }
+    if (epoch)
+        hl_put_number(b, event->call->epoch);
     if (rows)
         put_rows(b, event);
 }

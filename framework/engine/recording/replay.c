@@ -106,11 +106,13 @@ static bool keep_record(struct hl_run *run, struct rank_answers *rank)
     return true;
 }
 
-static bool get_call(struct hl_run *run, bool has_record)
+static bool get_call(struct hl_run *run, bool has_record, bool has_epoch)
 {
     struct rank_answers *rank = &run->rank[run->next.rank];
     if (has_record) {
-        const struct hl_call_record record = hl_get_record(&run->events);
+        struct hl_call_record record = hl_get_record(&run->events);
+        if (has_epoch)
+            record.epoch = (uint32_t)hl_get_number(&run->events);
         find_record(run, rank, record.workspace, record.call); /* an older one makes way */
         run->record = record;
     } else {
@@ -148,7 +150,9 @@ static bool get_event(struct hl_run *run)
     case HL_EVENT_WORKSPACE_INIT: run->next.workspace = (uint32_t)hl_get_number(b); break;
     case HL_EVENT_ENQUEUE:
     case HL_EVENT_CALL_BEGIN:
-    case HL_EVENT_CALL_END: ok = get_call(run, flags & 1) && (!(flags & 2) || get_rows(run)); break;
+    case HL_EVENT_CALL_END:
+        ok = get_call(run, flags & 1, flags & 4) && (!(flags & 2) || get_rows(run));
+        break;
     default: break;
     }
     run->damaged = !ok || b->failed;

@@ -64,9 +64,9 @@ static struct hl_hash_slot *find(const struct hl_hash_map *map, struct hl_hash h
     return &map->slots[at];
 }
 
-static bool grow(struct hl_hash_map *map)
+static bool resize(struct hl_hash_map *map, size_t capacity)
 {
-    struct hl_hash_map larger = { .capacity = map->capacity ? 2 * map->capacity : 1024, .count = map->count };
+    struct hl_hash_map larger = { .capacity = capacity, .count = map->count };
     larger.slots = calloc(larger.capacity, sizeof *larger.slots);
     if (!larger.slots)
         return false;
@@ -78,9 +78,17 @@ static bool grow(struct hl_hash_map *map)
     return true;
 }
 
+bool hl_hash_map_reserve(struct hl_hash_map *map, size_t count)
+{
+    size_t capacity = map->capacity ? map->capacity : 1024;
+    while (4 * count >= 3 * capacity)
+        capacity *= 2;
+    return capacity == map->capacity || resize(map, capacity);
+}
+
 int *hl_hash_map_put(struct hl_hash_map *map, struct hl_hash hash, bool *ret_new)
 {
-    if (4 * map->count >= 3 * map->capacity && !grow(map))
+    if (!hl_hash_map_reserve(map, map->count + 1))
         return NULL;
     struct hl_hash_slot *slot = find(map, hash);
     *ret_new = !slot->used;

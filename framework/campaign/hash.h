@@ -38,6 +38,8 @@ struct hl_hash_map {
 /* The value of a hash, which is put in with 0 if it is not there; *ret_new: it was not. NULL: out of memory.
  * It holds until the next call. */
 int *hl_hash_map_put(struct hl_hash_map *map, struct hl_hash hash, bool *ret_new);
+/* Makes room for so many, so that the map need not grow step by step. False: out of memory. */
+bool hl_hash_map_reserve(struct hl_hash_map *map, size_t count);
 /* NULL: it is not there. */
 const int *hl_hash_map_find(const struct hl_hash_map *map, struct hl_hash hash);
 void hl_hash_map_finish(struct hl_hash_map *map);

@@ -208,6 +208,8 @@ enum hl_status hl_results_read(struct hl_results *results, struct hl_store *stor
 {
     const struct hl_store_reader reader = { results, read_case, read_signature, read_run };
     bool complete;
+    if (!hl_hash_map_reserve(&results->runs, hl_store_count_runs(store)))
+        return hl_fail(error, HL_STATUS_MEMORY, "out of memory for the results");
     const enum hl_status status = hl_store_read(store, &reader, &complete, error);
     if (status == HL_STATUS_OK && !complete)
         return hl_fail(error, HL_STATUS_IO,

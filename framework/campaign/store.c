@@ -109,7 +109,9 @@ static bool create_schema(struct hl_store *store)
 
 static bool open_database(struct hl_store *store, const char *path)
 {
-    const int flags = store->writable ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READWRITE;
+    /* One thread uses it: no locks. */
+    const int flags =
+        SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_READWRITE | (store->writable ? SQLITE_OPEN_CREATE : 0);
     if (sqlite3_open_v2(path, &store->db, flags, NULL) != SQLITE_OK)
         return hl_store_fail_db(store, "cannot open results.sqlite");
     sqlite3_busy_timeout(store->db, 10000);

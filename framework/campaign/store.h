@@ -64,6 +64,7 @@ void hl_store_set_note(struct hl_store *store, const char *key, const char *valu
 char *hl_store_note(struct hl_store *store, const char *key);
 enum hl_status hl_store_commit(struct hl_store *store, struct hl_error *error);
 
+size_t hl_store_count_runs(struct hl_store *store);
 /* Everything, in the order it was added; pointers hold for the call only. False ends it: not complete. */
 struct hl_store_reader {
     void *user;

@@ -6,7 +6,9 @@ static struct hl_hash column_hash(sqlite3_stmt *s, int at)
 {
     struct hl_hash hash = { 0, 0 };
     const unsigned char *bytes = sqlite3_column_blob(s, at);
-    for (int i = 0; bytes && sqlite3_column_bytes(s, at) == 16 && i < 8; i++) {
+    if (!bytes || sqlite3_column_bytes(s, at) != 16)
+        return hash;
+    for (int i = 0; i < 8; i++) {
         hash.high = hash.high << 8 | bytes[i];
         hash.low = hash.low << 8 | bytes[8 + i];
     }
@@ -72,6 +74,14 @@ static bool read_run(const struct hl_store_reader *reader, sqlite3_stmt *s)
 {
     const struct hl_stored_run run = column_run(s);
     return reader->on_run(reader->user, &run);
+}
+
+size_t hl_store_count_runs(struct hl_store *store)
+{
+    sqlite3_stmt *s = store->statements[HL_STATEMENT_COUNT_RUNS];
+    const size_t count = sqlite3_step(s) == SQLITE_ROW ? (size_t)sqlite3_column_int64(s, 0) : 0;
+    sqlite3_reset(s);
+    return count;
 }
 
 enum end { ENDED, STOPPED, FAILED };

@@ -15,6 +15,7 @@
     X(CASES, "SELECT * FROM cases ORDER BY number") \
     X(SIGNATURES, "SELECT * FROM signatures ORDER BY number") \
     X(RUNS, "SELECT * FROM runs ORDER BY rowid") \
+    X(COUNT_RUNS, "SELECT count(*) FROM runs") \
     X(LINES, \
       "SELECT runs.*, cases.scenario, cases.id, signatures.text FROM runs JOIN cases ON cases.number = " \
       "case_number LEFT JOIN signatures ON signatures.number = signature ORDER BY runs.rowid")

@@ -1,0 +1,51 @@
+/* See options.h. */
+#include "options.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint64_t hl_option_integer(struct argp_state *state, const char *option, const char *text, uint64_t low,
+                           uint64_t high)
+{
+    char *end;
+    errno = 0;
+    const unsigned long long value = strtoull(text, &end, 0);
+    if (errno || end == text || *end || text[0] == '-' || value < low || value > high)
+        argp_error(state, "--%s takes an integer from %llu to %llu, not '%s'", option,
+                   (unsigned long long)low, (unsigned long long)high, text);
+    return value;
+}
+
+double hl_option_real(struct argp_state *state, const char *option, const char *text, double low, double high)
+{
+    char *end;
+    const double value = strtod(text, &end);
+    if (end == text || *end || !(value >= low && value <= high))
+        argp_error(state, "--%s takes a number from %g to %g, not '%s'", option, low, high, text);
+    return value;
+}
+
+double hl_option_duration_s(struct argp_state *state, const char *option, const char *text)
+{
+    char *end;
+    const double value = strtod(text, &end);
+    const double unit = strcmp(end, "") == 0 || strcmp(end, "s") == 0 ? 1
+                        : strcmp(end, "m") == 0                       ? 60
+                        : strcmp(end, "h") == 0                       ? 3600
+                                                                      : 0;
+    if (end == text || unit == 0 || !(value > 0 && value < 1e9))
+        argp_error(state, "--%s takes a time such as 90, 90s, 15m or 2h, not '%s'", option, text);
+    return value * unit;
+}
+
+int hl_option_word(struct argp_state *state, const char *option, const char *text,
+                   const struct hl_words *words)
+{
+    const struct hl_word *word = hl_words_find(words, text);
+    if (word)
+        return word->value;
+    const char *nearest = hl_words_nearest(words, text);
+    argp_error(state, "--%s: there is no '%s' among the %s%s%s%s", option, text, words->plural,
+               nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+    return 0;
+}

@@ -1,14 +1,20 @@
 /* The bar is redrawn in place; everything that is not a bar clears it first. */
 #include "progress.h"
+#include <stdarg.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include "../framework/scenario/words.h"
 
-#define BAR 30
+#define BAR 20
 
 void hl_progress_init(struct hl_progress_bar *progress, FILE *out, bool lines)
 {
-    *progress = (struct hl_progress_bar){ .out = out, .is_terminal = isatty(fileno(out)), .lines = lines };
+    struct winsize size;
+    const bool known = ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    *progress = (struct hl_progress_bar){
+        .out = out, .is_terminal = isatty(fileno(out)), .lines = lines, .columns = known ? size.ws_col : 80
+    };
 }
 
 void hl_progress_clear(struct hl_progress_bar *progress)
@@ -24,6 +30,8 @@ void hl_progress_case(struct hl_progress_bar *progress, const struct hl_campaign
 {
     const struct hl_case_result *r = &item->result;
     progress->hangs += r->verdict == HL_VERDICT_HANG;
+    progress->hangs_by_cause[r->finding.cause] += r->verdict == HL_VERDICT_HANG;
+    progress->unexpected += r->verdict != HL_VERDICT_SKIPPED && !r->ok;
     if (progress->is_terminal || !progress->lines)
         return;
     fprintf(progress->out, "[%zu/%zu] %s", campaign->n_finished, campaign->n_items,
@@ -35,15 +43,39 @@ void hl_progress_case(struct hl_progress_bar *progress, const struct hl_campaign
     fprintf(progress->out, "  %s\n", item->c->id);
 }
 
-static void write_duration(FILE *out, double seconds)
+static void add(char *line, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void add(char *line, size_t size, const char *format, ...)
+{
+    const size_t length = strlen(line);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line + length, size - length, format, arguments);
+    va_end(arguments);
+}
+
+static void add_duration(char *line, size_t size, double seconds)
 {
     const long s = (long)(seconds + 0.5);
     if (s >= 3600)
-        fprintf(out, "%ld h %02ld min", s / 3600, s % 3600 / 60);
+        add(line, size, "%ld h %02ld min", s / 3600, s % 3600 / 60);
     else if (s >= 60)
-        fprintf(out, "%ld min %02ld s", s / 60, s % 60);
+        add(line, size, "%ld min %02ld s", s / 60, s % 60);
     else
-        fprintf(out, "%ld s", s);
+        add(line, size, "%ld s", s);
+}
+
+/* "4 hung: sentinel-collision 3, late-clear 1" */
+static void add_hangs(const struct hl_progress_bar *progress, char *line, size_t size)
+{
+    const char *separator = ": ";
+    add(line, size, ", %zu hung", progress->hangs);
+    for (int cause = HL_CAUSE_NONE + 1; cause < HL_CAUSE_COUNT; cause++) {
+        if (progress->hangs_by_cause[cause] == 0)
+            continue;
+        add(line, size, "%s%s %zu", separator, hl_cause_name((enum hl_cause)cause),
+            progress->hangs_by_cause[cause]);
+        separator = ", ";
+    }
 }
 
 void hl_progress_tick(struct hl_progress_bar *progress, const struct hl_campaign *campaign, size_t finished)
@@ -56,16 +88,20 @@ void hl_progress_tick(struct hl_progress_bar *progress, const struct hl_campaign
     hl_progress_clear(progress);
     if (finished == n)
         return;
-    char bar[BAR + 1];
+    char bar[BAR + 1], line[512] = "";
     memset(bar, '.', BAR);
     memset(bar, '#', (size_t)filled);
     bar[BAR] = '\0';
-    fprintf(progress->out, "[%s] %zu/%zu cases, %zu hung", bar, finished, n, progress->hangs);
+    add(line, sizeof line, "[%s] %zu/%zu cases", bar, finished, n);
     if (finished > 0) {
-        fputs(", ", progress->out);
-        write_duration(progress->out, campaign->wall_s / (double)finished * (double)(n - finished));
-        fputs(" left", progress->out);
+        add(line, sizeof line, ", ");
+        add_duration(line, sizeof line, campaign->wall_s / (double)finished * (double)(n - finished));
+        add(line, sizeof line, " left");
     }
+    if (progress->unexpected > 0)
+        add(line, sizeof line, ", %zu UNEXPECTED", progress->unexpected);
+    add_hangs(progress, line, sizeof line);
+    fprintf(progress->out, "%.*s", progress->columns - 1, line);
     fflush(progress->out);
     progress->shown = true;
 }

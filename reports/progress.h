@@ -7,8 +7,11 @@ struct hl_progress_bar {
     bool is_terminal;
     bool lines;      /* elsewhere, tell each case */
     bool shown;      /* a bar is on the screen */
+    int columns;     /* of the terminal: a bar that wraps could not be taken away */
     size_t finished; /* in any order */
-    size_t hangs;    /* of the cases told so far */
+    /* Of the cases told so far: */
+    size_t hangs, unexpected;
+    size_t hangs_by_cause[HL_CAUSE_COUNT];
 };
 
 /* `lines`: whether to tell each case where there is no terminal. */

@@ -225,8 +225,9 @@ Test(report, a_run_leaves_its_results_its_page_and_timelines_that_can_be_traced)
     struct command c;
     command_init(&c);
     command_expect(&c,
-                   "hanglab run \"$HANGLAB_SOURCE/scenarios/seed/sglang-23402.yaml\" --runs 1 --format json "
-                   "--filter 'fusion split (B)' --out made > lines",
+                   "hanglab run \"$HANGLAB_SOURCE/scenarios/seed/sglang-23402.yaml\" --runs 1 --engine sim "
+                   "--format json "
+                   "--filter 'split op (B)' --out made > lines",
                    0);
     command_expect(&c, "cmp made/results.jsonl lines && grep -q 'id=\"bundle-1\"' made/report.html", 0);
     command_expect(&c, "hanglab report --trace - made/evidence/*/0", 64);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../reports/phrase.h"
+#include "../reports/progress.h"
 #include "../reports/report.h"
 #include "../reports/table.h"
 
@@ -134,6 +135,33 @@ Test(reports, a_culprit_is_said_as_far_as_it_is_known)
     cr_assert_str_eq(text, "rank 1, call 37, slot of rank 0");
     hl_phrase_culprit(&culprit, text, 9);
     cr_assert_str_eq(text, "rank 1, ");
+}
+
+Test(reports, the_live_line_tells_hangs_by_cause_and_never_wraps)
+{
+    struct sample s;
+    struct hl_progress_bar progress;
+    char *text = NULL;
+    size_t size;
+    sample_init(&s, HL_VERDICT_HANG, false);
+    s.item.result.finding.cause = HL_CAUSE_SENTINEL_COLLISION;
+    s.campaign.n_items = 4;
+    s.campaign.wall_s = 30;
+    for (int columns = 100; columns >= 40; columns -= 60) {
+        FILE *out = open_memstream(&text, &size);
+        hl_progress_init(&progress, out, true);
+        progress.is_terminal = true;
+        progress.columns = columns;
+        hl_progress_case(&progress, &s.campaign, &s.item);
+        hl_progress_tick(&progress, &s.campaign, 1);
+        fclose(out);
+        if (columns == 100)
+            cr_assert_str_eq(text, "[#####...............] 1/4 cases, 1 min 30 s left, 1 UNEXPECTED, 1 hung: "
+                                   "sentinel-collision 1");
+        else
+            cr_assert_str_eq(text, "[#####...............] 1/4 cases, 1 min");
+        free(text);
+    }
 }
 
 Test(reports, every_format_can_be_found)

@@ -11,7 +11,7 @@
 
 /* One real hang with its bundle, then copies of its line and its bundle under other names. */
 static const char make_folder[] =
-    "cd '%s' && '%s' run '%s/scenarios/seed/sglang-23402.yaml' --filter 'fusion split (B)' --runs 1 "
+    "cd '%s' && '%s' run '%s/scenarios/seed/sglang-23402.yaml' --filter 'split op (B)' --runs 1 --engine sim "
     "--format json > one.jsonl 2>/dev/null && cd hanglab-out/evidence && set -- */ && "
     "for i in $(seq %d); do mkdir c$i && cp -r \"$1/0\" c$i/0; done && rm -r \"$@\"";
 

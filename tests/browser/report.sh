@@ -8,5 +8,5 @@ chromium=$(command -v chromium || command -v chromium-browser || command -v goog
 }
 folder=$(mktemp -d) || exit 99
 trap 'rm -rf "$folder"' EXIT
-"$1" run "$2" --filter 'fusion split (B)' --runs 1 --out "$folder" > /dev/null 2>&1 || exit 1
+"$1" run "$2" --filter 'split op (B)' --runs 1 --engine sim --out "$folder" > /dev/null 2>&1 || exit 1
 sh "$(dirname "$0")/check.sh" "$chromium" "$folder/report.html" 10000 1000

@@ -20,9 +20,10 @@ const filterFor = text => {
 };
 
 function checkTable(cases) {
-    const took = [filterFor("hang"), filterFor(""), filterFor("no such case"), filterFor("")];
+    /* The slowest of four keys, and of five such rounds the one in the middle: other work disturbs some. */
+    const rounds = [1, 2, 3, 4, 5].map(() => Math.max(...["hang", "", "no such case", ""].map(filterFor)));
+    lines.push("filter_ms " + rounds.sort((x, y) => x - y)[2].toFixed(1));
     check(rowsShown() === cases.length, "a row for each of " + cases.length + " cases");
-    lines.push("filter_ms " + Math.max(...took).toFixed(1));
     filterFor("no such case");
     check(rowsShown() === 0 && !document.getElementById("nothing").hidden, "an empty result says so");
     filterFor("");

@@ -28,9 +28,14 @@ function bundleSection(c, report) {
     const details = h("details", {class: "bundle", id: "evidence-" + c.bundle});
     let filled = false;
     details.fill = () => {
-        if (!filled)
-            details.append(bundleElement(data("bundle-" + c.bundle), report.causes));
+        if (filled)
+            return;
         filled = true;
+        try {
+            details.append(bundleElement(data("bundle-" + c.bundle), report.causes));
+        } catch (error) { /* files that are foreign or damaged: the rest of the page stands */
+            details.append(h("p", {class: "bad"}, "This bundle cannot be shown: " + error.message));
+        }
     };
     details.addEventListener("toggle", () => {
         if (details.open)

@@ -50,6 +50,7 @@ function checkBundle() {
     check(section.querySelector(".stacks pre").textContent.length > 0, "host stacks are there");
     check(/was never written/.test(section.textContent), "the row that nobody wrote is named");
     check(/repro\.sh/.test(section.textContent), "it can be run again");
+    check(!/cannot be shown/.test(section.textContent), "nothing of it stopped the page");
     check(!/object HTML|undefined|NaN ms/.test(section.textContent), "no value is missing");
     const picture = section.querySelector(".timeline svg"), before = picture.innerHTML;
     press(picture, "+");

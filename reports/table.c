@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GAP 2
 #define NARROWEST 12
+#define NARROWEST_HEADING 16 /* up to here a heading stays whole */
 #define COLUMNS_MAX 32
 
 bool hl_table_init(struct hl_table *table, int columns, int rows)
@@ -65,21 +65,28 @@ static void measure(const struct hl_table *table, int *widths)
     }
 }
 
-static void shrink(int *widths, int columns, int flexible, int width)
+static int narrowest(const struct hl_table *table, int column)
 {
-    int total = GAP;
-    for (int column = 0; column < columns; column++)
-        total += widths[column] + GAP;
-    while (total > width) {
+    const int heading = (int)strlen(shown(&table->cells[column]));
+    return heading > NARROWEST && heading <= NARROWEST_HEADING ? heading : NARROWEST;
+}
+
+/* False: even so the table is wider than `width`. */
+static bool shrink(const struct hl_table *table, int *widths, int flexible, int gap, int width)
+{
+    int total = gap;
+    for (int column = 0; column < table->columns; column++)
+        total += widths[column] + gap;
+    for (; total > width; total--) {
         int widest = -1;
         for (int column = 0; column < flexible; column++)
-            if (widths[column] > NARROWEST && (widest < 0 || widths[column] > widths[widest]))
+            if (widths[column] > narrowest(table, column) && (widest < 0 || widths[column] > widths[widest]))
                 widest = column;
         if (widest < 0)
-            return;
+            return false;
         widths[widest]--;
-        total--;
     }
+    return true;
 }
 
 /* Length of the piece of `text` that goes on one line: up to the last space or comma that fits. */
@@ -97,13 +104,14 @@ static int piece(const char *text, int width)
 static void write_piece(const char *text, int length, int width, enum hl_colour which, bool colour, FILE *out)
 {
     const bool paint = colour && which != HL_COLOUR_NONE;
-    fprintf(out, "%*s%s%.*s%s", GAP, "", hl_colour_on(which, paint), length, text, hl_colour_off(paint));
+    fprintf(out, "%s%.*s%s", hl_colour_on(which, paint), length, text, hl_colour_off(paint));
     if (length < width)
         fprintf(out, "%*s", width - length, "");
 }
 
 /* A row takes as many lines as its longest cell. */
-static void write_row(const struct hl_table *table, int row, const int *widths, bool colour, FILE *out)
+static void write_row(const struct hl_table *table, int row, const int *widths, int gap, bool colour,
+                      FILE *out)
 {
     const struct hl_cell *cells = &table->cells[row * table->columns];
     const char *rest[COLUMNS_MAX];
@@ -116,6 +124,7 @@ static void write_row(const struct hl_table *table, int row, const int *widths, 
         more = false;
         for (int column = 0; column <= last; column++) {
             const int n = piece(rest[column], widths[column]);
+            fprintf(out, "%*s", gap, "");
             write_piece(rest[column], n, column == last ? 0 : widths[column], cells[column].colour, colour,
                         out);
             rest[column] += n + (int)strspn(rest[column] + n, " ");
@@ -127,9 +136,13 @@ static void write_row(const struct hl_table *table, int row, const int *widths, 
 
 void hl_table_write(const struct hl_table *table, int flexible, int width, bool colour, FILE *out)
 {
-    int widths[COLUMNS_MAX];
+    int widths[COLUMNS_MAX], gap = 2;
     measure(table, widths);
-    shrink(widths, table->columns, flexible, width);
+    if (!shrink(table, widths, flexible, gap, width)) {
+        gap = 1; /* closer, then; and with what that leaves for the names */
+        measure(table, widths);
+        shrink(table, widths, flexible, gap, width);
+    }
     for (int row = 0; row < table->rows; row++)
-        write_row(table, row, widths, colour, out);
+        write_row(table, row, widths, gap, colour, out);
 }

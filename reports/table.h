@@ -30,7 +30,8 @@ void hl_table_finish(struct hl_table *table);
 /* Cells longer than a cell can be are cut; the empty text is shown as "-". */
 void hl_table_set(struct hl_table *table, int row, int column, enum hl_colour colour, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
-/* The `flexible` first columns shrink, but never below 12, while the table is wider than `width`. */
+/* While the table is wider than `width`, its `flexible` first columns shrink, but not below 12 or their
+ * heading, and then all columns move closer. */
 void hl_table_write(const struct hl_table *table, int flexible, int width, bool colour, FILE *out);
 
 /* "" when colour is off. */

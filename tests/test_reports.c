@@ -111,7 +111,7 @@ Test(reports, a_table_wraps_long_cells_and_cuts_nothing)
     hl_table_set(&table, 0, 1, HL_COLOUR_NONE, "verdict");
     hl_table_set(&table, 1, 0, HL_COLOUR_GOOD, "piecewise graph, fused");
     FILE *out = open_memstream(&text, &size);
-    hl_table_write(&table, 1, 20, false, out);
+    hl_table_write(&table, 1, 25, false, out);
     fclose(out);
     cr_assert_str_eq(text,
                      "  name          verdict\n"

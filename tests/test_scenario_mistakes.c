@@ -253,8 +253,6 @@ Test(mistakes, values_that_do_not_go_together_point_at_the_one_that_brought_it_i
                "f.yaml:5:22: error: there is no rank 4: world.ranks is 4");
     assert_has(HEAD "faults: [{fault: other-size, rank: 1}]\n",
                "f.yaml:3:18: error: other-size needs the key tokens");
-    assert_has(HEAD "faults: [{fault: host-delay, rank: 1}]\n",
-               "f.yaml:3:18: error: host-delay needs the key delay");
     assert_has(HEAD "faults: [{fault: swap-order, rank: 1}]\n", "expected subject.workspaces: 2");
     assert_has(HEAD "subject: {backend: trtllm}\nmatrix:\n  world.ranks: [8, 16]\n",
                "f.yaml:5:20: error: trtllm cannot choose a strategy for 16 ranks");

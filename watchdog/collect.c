@@ -88,6 +88,8 @@ static void collect_followed(const struct hl_watch *watch, uint64_t now_ns, stru
         struct hl_rank_evidence *to = &evidence->rank[r];
         to->host = from->exited ? HL_HOST_EXITED : from->in_op ? HL_HOST_BLOCKED : HL_HOST_RUNNING;
         to->op = from->op;
+        to->wait = from->wait;
+        to->group = from->in_op ? from->group : 0;
         to->progress_ns = from->progress_ns;
         to->overlap = from->overlap;
         to->early = from->early;
@@ -178,6 +180,8 @@ int hl_watch_collect(struct hl_watch *watch, const struct hl_probe *probe, uint6
         return -1;
     collect_sources(watch, evidence);
     collect_hosts(probe, evidence);
+    if (probe->is_serialised)
+        evidence->serialised = probe->is_serialised(probe->user);
     if (probe->stray_write)
         evidence->stray = probe->stray_write(probe->user);
     return 0;

@@ -67,8 +67,10 @@ struct hl_overlap {
 struct hl_rank_evidence {
     enum hl_host_state host;
     char stack[HL_STACK_MAX];
-    uint32_t op;          /* op that the host is in, or was in last */
-    uint64_t progress_ns; /* last progress of this rank */
+    uint32_t op;            /* op that the host is in, or was in last */
+    enum hl_host_wait wait; /* blocked: what for */
+    uint32_t group;         /* ranks that its barrier waits for, a bit each; 0: all, or no barrier */
+    uint64_t progress_ns;   /* last progress of this rank */
     struct hl_workspace_evidence workspace[HL_WORKSPACES_MAX];
     struct hl_pending_call pending[HL_PENDING_MAX]; /* the begun ones first, oldest first */
     int n_pending;
@@ -124,6 +126,7 @@ struct hl_evidence {
     uint64_t stalled_ns; /* time since the last progress of any rank */
     bool hung;           /* pending work and no progress */
     bool quiescent;      /* no step can ever run again */
+    bool serialised;     /* a tool lets kernels of different ranks run one after another only */
     bool crashed;
     char crash_reason[256];
     struct hl_rank_evidence rank[HL_RANKS_MAX];

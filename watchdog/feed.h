@@ -53,13 +53,22 @@ struct hl_call_data {
     uint32_t hidden;
 };
 
+/* What a host waits for in a blocking op. */
+enum hl_host_wait {
+    HL_HOST_WAIT_ORDER,  /* a barrier, or a stream: its turn in the program */
+    HL_HOST_WAIT_DEVICE, /* until no kernel runs in its context: an allocation, a module load, a free */
+    HL_HOST_WAIT_SIGNAL  /* it is stopped */
+};
+
 struct hl_event {
     enum hl_event_kind kind;
     uint64_t time_ns;
-    int rank;                          /* -1: none */
-    uint32_t op;                       /* host-begin, host-end: index in the rank's program */
-    uint32_t workspace;                /* workspace-init */
-    uint32_t fault;                    /* fault: index in the configuration */
+    int rank;               /* -1: none */
+    uint32_t op;            /* host-begin, host-end: index in the rank's program */
+    enum hl_host_wait wait; /* host-begin */
+    uint32_t group;         /* host-begin of a barrier: the ranks it waits for, a bit each; 0 = all */
+    uint32_t workspace;     /* workspace-init */
+    uint32_t fault;         /* fault: index in the configuration */
     const struct hl_call_record *call; /* enqueue, call-begin, call-end */
     const struct hl_call_data *data;   /* call-begin, call-end; may be NULL */
 };

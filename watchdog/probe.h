@@ -9,7 +9,8 @@ enum hl_host_state { HL_HOST_RUNNING, HL_HOST_BLOCKED, HL_HOST_EXITED, HL_HOST_D
 /* How many CTAs of a rank's oldest unfinished kernel run, wait to start, and have ended. */
 struct hl_residency {
     uint32_t ctas, started, ended;
-    uint32_t room; /* CTAs that the GPU still has room for; UINT32_MAX: not known */
+    uint32_t room;    /* CTAs that the GPU still has room for; UINT32_MAX: not known */
+    uint32_t foreign; /* CTAs of kernels that are no call of any rank */
 };
 
 /* The last store and the last clear that hit a word; `known` false where the engine keeps no journal. */
@@ -48,4 +49,6 @@ struct hl_probe {
     struct hl_word_history (*word_history)(void *user, int rank, int workspace, uint32_t word);
     /* The first write outside of a workspace. */
     struct hl_stray_write (*stray_write)(void *user);
+    /* Does a tool (a profiler, a debugger) let kernels of different ranks run one after another only? */
+    bool (*is_serialised)(void *user);
 };

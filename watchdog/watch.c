@@ -61,6 +61,8 @@ static void follow_rank(struct hl_watch *watch, const struct hl_event *event)
     case HL_EVENT_HOST_BEGIN:
     case HL_EVENT_HOST_END:
         rank->op = event->op;
+        rank->group = event->group;
+        rank->wait = event->wait;
         rank->in_op = event->kind == HL_EVENT_HOST_BEGIN;
         break;
     case HL_EVENT_ENQUEUE:

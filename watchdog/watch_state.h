@@ -27,7 +27,8 @@ struct hl_workspace_track {
 struct hl_rank_track {
     bool in_op; /* the host is inside an op that can block */
     bool exited;
-    uint32_t op;
+    uint32_t op, group;
+    enum hl_host_wait wait;
     uint64_t progress_ns;
     struct hl_overlap overlap, early;
     struct hl_workspace_track workspace[HL_WORKSPACES_MAX];

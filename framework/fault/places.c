@@ -1,5 +1,7 @@
 /* Places; see places.h. Walks a rank's program as its host does, through graph launches. */
 #include "places.h"
+#include "weave.h"
+#include "../../kernels/subject.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -82,6 +84,23 @@ static uint32_t find_init(const struct search *s, const struct hl_op *call)
     return i;
 }
 
+/* The first barrier between the filling of a call's workspace and the call; 0: there is none. */
+static uint32_t find_barrier(const struct search *s, const struct hl_place *place)
+{
+    uint32_t i = find_init(s, &s->ops[place->op]);
+    while (i < place->launch && s->ops[i].kind != HL_OP_BARRIER)
+        i++;
+    return i < place->launch ? i : 0;
+}
+
+static bool is_in_graph(const struct hl_place *place) { return place->op != place->launch; }
+
+static bool has_one_cta(const struct search *s, const struct hl_op *call)
+{
+    const enum hl_kernel kernel = hl_protocol_kernels(call->protocol).kernels[0];
+    return hl_kernel_ctas(kernel, call->tokens, s->program->config.world.sms) < 2;
+}
+
 /* Are both launched one by one, or by the same launch of a graph? */
 static bool share_issue(const struct hl_place *a, const struct hl_place *b)
 {
@@ -114,9 +133,27 @@ static const char *refuse(const struct search *s, struct hl_place *place)
     case HL_FAULT_LATE_MEMSET:
         place->partner = find_init(s, call);
         return s->ops[place->partner].fault ? "its workspace is filled late already" : NULL;
-    case HL_FAULT_HOST_DELAY:
-        return last && last->launch == place->launch ? "the host already sleeps before this launch" : NULL;
-    default: return NULL;
+    case HL_FAULT_EARLY_INIT:
+    case HL_FAULT_WRONG_GROUP:
+        place->partner = find_barrier(s, place);
+        return place->partner ? NULL : "no barrier stands between the filling of its workspace and the call";
+    case HL_FAULT_OTHER_BUCKET:
+        if (s->program->config.schedule.n_sizes < 2)
+            return "there is no graph of another size";
+        /* fall through */
+    case HL_FAULT_EAGER_INSTEAD:
+        if (!is_in_graph(place))
+            return "it is in no graph";
+        return last && last->launch == place->launch ? "its graph is replaced already" : NULL;
+    case HL_FAULT_GRID_MISMATCH: return has_one_cta(s, call) ? "its grid has one CTA" : NULL;
+    case HL_FAULT_FOREIGN_SPIN:
+        if (s->program->config.world.progress == HL_PROGRESS_FAIR)
+            return "a GPU has room for everything while world.progress is fair";
+        /* fall through */
+    default:
+        return hl_fault_host_op(s->fault->kind) != HL_OP_KIND_COUNT && last && last->launch == place->launch
+                   ? "the host does it before this launch already"
+                   : NULL;
     }
 }
 
@@ -143,7 +180,7 @@ static void add(struct search *s, struct hl_place place)
 static bool is_hit(const struct search *s)
 {
     const struct hl_fault *f = s->fault;
-    if (f->kind == HL_FAULT_LATE_MEMSET)
+    if (f->kind == HL_FAULT_LATE_MEMSET || f->kind == HL_FAULT_EARLY_INIT || f->kind == HL_FAULT_WRONG_GROUP)
         return s->calls == 0;
     return f->call < 0 ||
            (s->calls >= (uint32_t)f->call && s->calls - (uint32_t)f->call < (uint32_t)f->calls);

@@ -5,7 +5,8 @@
 struct hl_place {
     uint32_t op;      /* the call */
     uint32_t launch;  /* the graph launch that executes it, or `op` */
-    uint32_t partner; /* swap-order, second-stream: the call beside it; late-memset: the workspace-init */
+    uint32_t partner; /* swap-order, second-stream: the call beside it; late-memset: the workspace-init;
+                         early-init, wrong-group: the first barrier behind it */
 };
 
 struct hl_places {

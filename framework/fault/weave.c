@@ -4,14 +4,16 @@
  * the graph, captured right after the original. */
 #include "weave.h"
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../program/ops.h"
 #include "../program/random.h"
 #include "../program/resolve.h"
 #include "places.h"
+#include "../../kernels/subject.h"
 
-enum { PURPOSE_FAULTS = 0x66617574 };
+enum { PURPOSE_FAULTS = 0x66617574, DELAY_MIN_NS = 10000 };
 
 #define X(id, parameters, needs) [id] = parameters,
 static const char *const fault_parameters[] = { HL_FAULT_CATALOGUE(X) };
@@ -23,6 +25,20 @@ static const char *const fault_needs[] = { HL_FAULT_CATALOGUE(X) };
 const char *hl_fault_parameters(enum hl_fault_kind kind) { return fault_parameters[kind]; }
 const char *hl_fault_needs(enum hl_fault_kind kind) { return fault_needs[kind]; }
 
+enum hl_op_kind hl_fault_host_op(enum hl_fault_kind kind)
+{
+    switch (kind) {
+    case HL_FAULT_HOST_DELAY: return HL_OP_HOST_DELAY;
+    case HL_FAULT_KILL_RANK: return HL_OP_KILL;
+    case HL_FAULT_STOP_RANK: return HL_OP_STOP;
+    case HL_FAULT_HOST_BLOCK: return HL_OP_DEVICE_SYNC;
+    case HL_FAULT_LONE_BARRIER: return HL_OP_BARRIER;
+    case HL_FAULT_FOREIGN_SPIN: return HL_OP_FOREIGN;
+    case HL_FAULT_SERIALISE_LAUNCHES: return HL_OP_SERIALISE;
+    default: return HL_OP_KIND_COUNT;
+    }
+}
+
 /* A graph's copy with changes, and the first of its places; they share a launch. */
 struct variant {
     uint16_t source, graph;
@@ -33,6 +49,7 @@ struct weaver {
     struct hl_program *program;
     const struct hl_fault *fault;
     uint16_t mark;
+    uint64_t delay_ns;       /* the fault's, or drawn */
     const struct hl_op *ops; /* before */
     struct hl_op_list list;  /* after */
     struct hl_places places;
@@ -104,13 +121,57 @@ static void push_other_size(struct weaver *w, struct hl_op call)
     push_marked(w, call);
 }
 
-static void push_delay(struct weaver *w, const struct hl_op *before)
+static void push_before(struct weaver *w, enum hl_op_kind kind, const struct hl_op *before)
 {
-    struct hl_op op = hl_op_make(HL_OP_HOST_DELAY);
-    op.delay_ns = w->fault->delay_ns;
+    struct hl_op op = hl_op_make(kind);
+    op.delay_ns = kind == HL_OP_HOST_DELAY ? w->delay_ns : 0;
     op.label = before->label;
     op.fault = w->mark;
     hl_op_push(&w->list, op);
+}
+
+static void push_smaller_grid(struct weaver *w, struct hl_op call)
+{
+    const enum hl_kernel kernel = hl_protocol_kernels(call.protocol).kernels[0];
+    call.ctas = hl_kernel_ctas(kernel, call.tokens, w->program->config.world.sms) / 2;
+    push_marked(w, call);
+}
+
+/* A pass of the next size instead: graphs are numbered by size, then by piece. */
+static uint16_t other_bucket(const struct weaver *w, uint16_t graph)
+{
+    const struct hl_config *c = &w->program->config;
+    const int pieces = hl_resolved_pieces(c);
+    return (uint16_t)((graph + pieces) % (c->schedule.n_sizes * pieces));
+}
+
+/* The graph's ops, launched by the host. */
+static void push_eagerly(struct weaver *w, uint16_t graph)
+{
+    const struct hl_graph range = w->program->graphs[w->fault->rank][graph];
+    bool marked = false;
+    for (uint32_t i = range.begin; i < range.end; i++) {
+        if (marked || w->ops[i].kind != HL_OP_CALL)
+            hl_op_push(&w->list, w->ops[i]);
+        else
+            push_marked(w, w->ops[i]);
+        marked |= w->ops[i].kind == HL_OP_CALL;
+    }
+}
+
+/* The barriers between the filling and the first call; only the first of them is the wrong group's. */
+static void change_barrier(const struct weaver *w, uint32_t i, struct hl_op *op)
+{
+    const struct hl_place *place = &w->places.place[0];
+    if (op->kind != HL_OP_BARRIER || i < place->partner || i > place->launch)
+        return;
+    if (w->fault->kind == HL_FAULT_EARLY_INIT) {
+        op->early = true;
+        op->fault = w->mark;
+    } else if (w->fault->kind == HL_FAULT_WRONG_GROUP && i == place->partner) {
+        op->group = (2u << w->program->ranks) - 1; /* one rank more than there are */
+        op->fault = w->mark;
+    }
 }
 
 /* The call leaves its stream for another one, behind what its stream has done so far. */
@@ -144,6 +205,7 @@ static void push_changed_call(struct weaver *w, struct hl_op call)
         call.protocol = hl_other_protocol(w->program, &call);
         push_marked(w, call);
         break;
+    case HL_FAULT_GRID_MISMATCH: push_smaller_grid(w, call); break;
     case HL_FAULT_SWAP_ORDER: break; /* it follows its partner */
     case HL_FAULT_SECOND_STREAM: push_forked(w, call); break;
     default: hl_op_push(&w->list, call); break;
@@ -170,7 +232,16 @@ static void push_partner(struct weaver *w, const struct hl_place *place)
 static bool is_eager(const struct hl_place *place) { return place->op == place->launch; }
 static bool changes_graphs(const struct hl_fault *f)
 {
-    return f->kind != HL_FAULT_HOST_DELAY && f->kind != HL_FAULT_LATE_MEMSET;
+    switch (f->kind) {
+    case HL_FAULT_SKIP_CALL:
+    case HL_FAULT_EXTRA_CALL:
+    case HL_FAULT_OTHER_SIZE:
+    case HL_FAULT_OTHER_STRATEGY:
+    case HL_FAULT_SWAP_ORDER:
+    case HL_FAULT_SECOND_STREAM:
+    case HL_FAULT_GRID_MISMATCH: return true;
+    default: return false;
+    }
 }
 static bool has_partner(const struct hl_fault *f)
 {
@@ -261,11 +332,18 @@ static void push_host_op(struct weaver *w, uint32_t i, const struct hl_place *pl
     struct hl_op op = w->ops[i];
     if (op.kind == HL_OP_GRAPH_LAUNCH)
         op.graph = w->launched[i];
-    if (place && w->fault->kind == HL_FAULT_HOST_DELAY)
-        push_delay(w, &op);
+    change_barrier(w, i, &op);
+    if (place && w->fault->kind == HL_FAULT_OTHER_BUCKET) {
+        op.graph = other_bucket(w, op.graph);
+        op.fault = w->mark;
+    }
+    if (place && hl_fault_host_op(w->fault->kind) != HL_OP_KIND_COUNT)
+        push_before(w, hl_fault_host_op(w->fault->kind), &op);
     else if (place && w->fault->kind == HL_FAULT_LATE_MEMSET)
         push_marked(w, w->ops[place->partner]);
-    if (!place || !is_eager(place))
+    if (place && w->fault->kind == HL_FAULT_EAGER_INSTEAD)
+        push_eagerly(w, op.graph);
+    else if (!place || !is_eager(place))
         hl_op_push(&w->list, op);
     else if (place->op == i)
         push_changed_call(w, op);
@@ -375,12 +453,40 @@ static enum hl_status check(const struct hl_program *program, int index, struct 
                        f->rank, program->ranks - 1);
     if (f->kind == HL_FAULT_OTHER_SIZE && f->tokens == 0)
         return hl_fail(error, HL_STATUS_USAGE, "faults[%d]: other-size needs `tokens`, at least 1", index);
-    if (f->kind == HL_FAULT_HOST_DELAY && f->delay_ns == 0)
-        return hl_fail(error, HL_STATUS_USAGE, "faults[%d]: host-delay needs `delay`, more than 0", index);
     return HL_STATUS_OK;
 }
 
-static enum hl_status weave_one(struct hl_program *program, int index, struct hl_error *error)
+/* A delay that was not given: log-uniform over 12 octaves, because nobody knows at which scale a race hides.
+ */
+static uint64_t draw_delay(uint64_t *random)
+{
+    return (uint64_t)(DELAY_MIN_NS * exp2(12 * hl_random_unit(random)));
+}
+
+/* The peers of an early rank fill their workspaces late. */
+static enum hl_status delay_peers(struct hl_program *p, const struct hl_fault *fault, uint64_t delay_ns,
+                                  struct hl_error *error)
+{
+    for (int rank = 0; rank < p->ranks; rank++) {
+        struct hl_rank_program *r = &p->rank[rank];
+        if (rank == fault->rank)
+            continue;
+        struct hl_op *ops = realloc(r->ops, (r->n_ops + 1u) * sizeof *ops);
+        if (!ops)
+            return hl_fail(error, HL_STATUS_MEMORY, "out of memory while a fault is woven in");
+        memmove(ops + 1, ops, r->n_ops * sizeof *ops);
+        ops[0] = hl_op_make(HL_OP_HOST_DELAY);
+        ops[0].delay_ns = delay_ns;
+        r->ops = ops;
+        r->n_ops++;
+        r->loop_to += r->loop_to != UINT32_MAX;
+        hl_ops_find_graphs(r->ops, r->n_ops, p->graphs[rank]);
+    }
+    return HL_STATUS_OK;
+}
+
+static enum hl_status weave_one(struct hl_program *program, int index, uint64_t *random,
+                                struct hl_error *error)
 {
     struct hl_fault_fate *fate = &program->fates[index];
     struct weaver w = { .program = program,
@@ -388,11 +494,14 @@ static enum hl_status weave_one(struct hl_program *program, int index, struct hl
                         .mark = (uint16_t)(index + 1),
                         .block = HL_NONE };
     w.ops = program->rank[w.fault->rank].ops;
+    w.delay_ns = w.fault->delay_ns ? w.fault->delay_ns : draw_delay(random);
     enum hl_status status = hl_places_find(program, w.fault, &w.places, error);
     if (status)
         return status;
     if (w.places.n) {
         status = weave(&w, error);
+        if (!status && w.fault->kind == HL_FAULT_EARLY_INIT)
+            status = delay_peers(program, w.fault, w.delay_ns, error);
         fate->fate = HL_FATE_WOVEN;
     } else {
         fate->fate = HL_FATE_NO_PLACE;
@@ -422,7 +531,7 @@ enum hl_status hl_faults_weave(struct hl_program *program, uint64_t seed, struct
             program->fates[i].fate = HL_FATE_NOT_DRAWN;
             continue;
         }
-        status = weave_one(program, i, error);
+        status = weave_one(program, i, &random, error);
         if (status)
             return status;
     }

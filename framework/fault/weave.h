@@ -21,7 +21,22 @@
       "the call and the next one on the same workspace, in one graph or launched one by one") \
     X(HL_FAULT_LATE_MEMSET, "rank", "a workspace with a call") \
     X(HL_FAULT_HOST_DELAY, "rank, call, calls, delay", \
-      "the call; in a graph, the host sleeps before its launch")
+      "the call; in a graph, the host sleeps before its launch") \
+    X(HL_FAULT_EARLY_INIT, "rank, delay", \
+      "a workspace with a call, and a barrier between its filling and that") \
+    X(HL_FAULT_OTHER_BUCKET, "rank, call, calls", "the call in a graph, and a second size") \
+    X(HL_FAULT_EAGER_INSTEAD, "rank, call, calls", "the call in a graph") \
+    X(HL_FAULT_GRID_MISMATCH, "rank, call, calls", "the call, with a grid of more than one CTA") \
+    X(HL_FAULT_KILL_RANK, "rank, call", "the call; in a graph, before its launch") \
+    X(HL_FAULT_STOP_RANK, "rank, call", "the call; in a graph, before its launch") \
+    X(HL_FAULT_HOST_BLOCK, "rank, call, calls", "the call; in a graph, before its launch") \
+    X(HL_FAULT_LONE_BARRIER, "rank, call, calls", "the call; in a graph, before its launch") \
+    X(HL_FAULT_WRONG_GROUP, "rank", "a workspace with a call, and a barrier between its filling and that") \
+    X(HL_FAULT_FOREIGN_SPIN, "rank, call", "the call, and world.progress: lobe, where room is limited") \
+    X(HL_FAULT_SERIALISE_LAUNCHES, "rank, call", "the call; in a graph, before its launch")
+
+/* What a host does before a call that the fault strikes; HL_OP_KIND_COUNT: nothing, it strikes otherwise. */
+enum hl_op_kind hl_fault_host_op(enum hl_fault_kind kind);
 
 const char *hl_fault_parameters(enum hl_fault_kind kind);
 const char *hl_fault_needs(enum hl_fault_kind kind);

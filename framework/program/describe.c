@@ -46,6 +46,12 @@ void hl_op_describe(const struct hl_program *program, const struct hl_op *op, ch
     case HL_OP_HOST_DELAY:
         snprintf(text, size, "host-delay, %llu ns", (unsigned long long)op->delay_ns);
         break;
+    case HL_OP_BARRIER:
+        if (op->group)
+            snprintf(text, size, "barrier of the ranks 0x%x", op->group);
+        else
+            snprintf(text, size, "barrier%s", op->early ? ", without waiting" : "");
+        break;
     case HL_OP_ALLOC:
     case HL_OP_FREE: snprintf(text, size, "%s, block %u", name, op->block); break;
     case HL_OP_SYNC: snprintf(text, size, "sync, stream %u", op->stream); break;

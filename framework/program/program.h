@@ -27,7 +27,13 @@
     X(HL_OP_ALLOC, "alloc", "take `block` from the pool: it holds what was there before") \
     X(HL_OP_FREE, "free", "give `block` back") \
     X(HL_OP_SYNC, "sync", "the host waits until `stream` is empty") \
-    X(HL_OP_EXIT, "exit", "the host program ends")
+    X(HL_OP_EXIT, "exit", "the host program ends") \
+    X(HL_OP_KILL, "kill", "the process dies, with all its work on the device") \
+    X(HL_OP_STOP, "stop", "the process is stopped and does not go on") \
+    X(HL_OP_DEVICE_SYNC, "device-sync", \
+      "the host waits until no kernel runs in its context, as cudaFree does") \
+    X(HL_OP_FOREIGN, "foreign", "from here on, a kernel of somebody else takes all room of the GPU") \
+    X(HL_OP_SERIALISE, "serialise", "from here on, a tool lets one kernel of all ranks run at a time")
 enum hl_op_kind { HL_OPS(HL_ENUMERATOR) HL_OP_KIND_COUNT };
 
 /* What a filler writes into a row. */
@@ -53,6 +59,9 @@ struct hl_op {
     enum hl_content content;   /* filler */
     enum hl_protocol protocol; /* call: resolved from backend, strategy and tokens */
     bool pdl;                  /* call: launched with the PDL attribute */
+    bool early;                /* barrier: comes to it without waiting for the others */
+    uint32_t group;            /* barrier: the ranks that it waits for, a bit each; 0 = all */
+    uint32_t ctas;             /* call: most CTAs of its grid; 0 = as many as the protocol wants */
     uint32_t tokens;           /* call: rows it reduces; real, not reduced */
     uint32_t rows;             /* filler, copy: leading rows written */
     uint64_t delay_ns;         /* host-delay */
@@ -79,7 +88,8 @@ struct hl_graph {
 /* What became of a fault when it was woven in. X(ID, name, doc) */
 #define HL_FATES(X) \
     X(HL_FATE_NONE, "none", "not woven in yet") \
-    X(HL_FATE_HEALTHY, "healthy", "the fault is `none`: there is nothing to weave in, and nothing that could fire") \
+    X(HL_FATE_HEALTHY, "healthy", \
+      "the fault is `none`: there is nothing to weave in, and nothing that could fire") \
     X(HL_FATE_WOVEN, "woven", "in the program: it fires when a marked op is executed") \
     X(HL_FATE_NOT_DRAWN, "not-drawn", "its probability left it out of this run: the run counts without it") \
     X(HL_FATE_NO_PLACE, "no-place", "the program has no place for it: it can never fire")

@@ -70,10 +70,6 @@ static void check_fault(struct check *c, int index)
     if (fault->kind == HL_FAULT_OTHER_SIZE && fault->tokens == 0)
         hl_diagnose(diagnostics, kind_place, (struct hl_hint){ .expected = "tokens: N beside it" },
                     "%s needs the key tokens", name);
-    if (fault->kind == HL_FAULT_HOST_DELAY && fault->delay_ns == 0)
-        hl_diagnose(diagnostics, kind_place,
-                    (struct hl_hint){ .expected = "a duration beside it, such as delay: 5ms" },
-                    "%s needs the key delay", name);
     if (diagnostics->count > count_before)
         c->ok = false;
 }

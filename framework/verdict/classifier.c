@@ -2,7 +2,8 @@
  *
  * Rows are tried in order and the first that decides wins, so the order carries the reasoning:
  *
- *  1. A dead rank explains every wait for it.
+ *  1. A dead rank explains every wait for it; so do a barrier of other ranks, a kernel of somebody else that
+ *     holds the GPU, and a tool that serialises.
  *  2. Diverging call sequences come before anything that slots show: a rank that is one call off leaves
  *     sentinels, erased words and stale rows behind, all of them consequences. They count only once a rank
  *     has reached the diverging call, because hosts run ahead of the device.
@@ -262,6 +263,20 @@ static bool decide_host_blocked(const struct hl_evidence *evidence, struct hl_fi
     return true;
 }
 
+/* The host is held where nothing of the program's order holds it: whatever else is so, that comes first. */
+static bool decide_host_held(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    char text[WAIT_TEXT_MAX];
+    const struct hl_slot_evidence *slot = blame_wait(evidence, HL_WAIT_NOT_ISSUED, finding, text);
+    const struct hl_rank_evidence *source = slot ? &evidence->rank[slot->source] : NULL;
+    if (!slot || source->host != HL_HOST_BLOCKED || source->wait == HL_HOST_WAIT_ORDER)
+        return false;
+    finding->culprit.rank = slot->source;
+    hl_say(finding, "%s, whose host, in op %u, %s before it issues that call", text, source->op,
+           source->wait == HL_HOST_WAIT_SIGNAL ? "is stopped" : "waits until no kernel runs in its context");
+    return true;
+}
+
 static bool decide_stream_stalled(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
     char text[WAIT_TEXT_MAX];
@@ -371,6 +386,9 @@ static bool decide_unknown_hang(const struct hl_evidence *evidence, struct hl_fi
 
 static const struct row hang_rows[] = {
     { HL_CAUSE_PEER_DEAD, decide_dead },
+    { HL_CAUSE_WRONG_GROUP, hl_decide_wrong_group },
+    { HL_CAUSE_FOREIGN_KERNEL, hl_decide_foreign_kernel },
+    { HL_CAUSE_TOOL_INDUCED, hl_decide_tool },
     { HL_CAUSE_EPOCH_SKEW, hl_decide_epoch_skew },
     { HL_CAUSE_PEER_MISSING_CALL, hl_decide_missing_call },
     { HL_CAUSE_MISSING_ALLREDUCE, hl_decide_lone_fallback },
@@ -385,6 +403,7 @@ static const struct row hang_rows[] = {
     { HL_CAUSE_ORDER_INVERSION, decide_inversion },
     { HL_CAUSE_NOT_RESIDENT, decide_not_resident },
     { HL_CAUSE_SHORT_CLEAR, decide_short_clear },
+    { HL_CAUSE_PEER_HOST_BLOCKED, decide_host_held },
     { HL_CAUSE_EPOCH_SKEW, decide_extra_call_at_end },
     { HL_CAUSE_PEER_MISSING_CALL, decide_missing_call_at_end },
     { HL_CAUSE_PEER_MISSING_CALL, decide_left_at_barrier },
@@ -430,6 +449,7 @@ static const struct row wrong_rows[] = {
     { HL_CAUSE_MISSING_ALLREDUCE, hl_decide_lone_fallback },
     { HL_CAUSE_SHAPE_MISMATCH, hl_decide_shape_mismatch },
     { HL_CAUSE_STRATEGY_MISMATCH, hl_decide_strategy_mismatch },
+    { HL_CAUSE_GRID_MISMATCH, hl_decide_grid_mismatch },
     { HL_CAUSE_OUT_OF_BOUNDS, hl_decide_out_of_bounds },
     { HL_CAUSE_BAKED_EPOCH, hl_decide_baked_epoch },
     { HL_CAUSE_EARLY_TRIGGER, hl_decide_early_trigger },

@@ -27,6 +27,11 @@ bool hl_decide_shape_mismatch(const struct hl_evidence *evidence, struct hl_find
 bool hl_decide_strategy_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_grid_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding);
 
+/* What comes from outside of the calls; see outside.c. */
+bool hl_decide_wrong_group(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_foreign_kernel(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_tool(const struct hl_evidence *evidence, struct hl_finding *finding);
+
 /* What a wrongly built kernel leaves behind; see misbuilt.c. */
 bool hl_decide_early_trigger(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_baked_epoch(const struct hl_evidence *evidence, struct hl_finding *finding);

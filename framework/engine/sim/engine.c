@@ -32,6 +32,14 @@ static enum hl_status start(const struct hl_run_spec *spec, struct hl_run **ret_
     return HL_STATUS_OK;
 }
 
+static int dead_rank(const struct hl_sim *s)
+{
+    for (int rank = 0; rank < s->ranks; rank++)
+        if (s->hosts[rank].dead)
+            return rank;
+    return -1;
+}
+
 static enum hl_run_state advance(struct hl_run *run, uint64_t slice_ns, uint64_t *ret_now_ns)
 {
     const bool going = hl_clock_run(run->clock, hl_clock_now_ns(run->clock) + slice_ns);
@@ -39,7 +47,7 @@ static enum hl_run_state advance(struct hl_run *run, uint64_t slice_ns, uint64_t
     if (going)
         return HL_RUN_GOING;
     if (hl_sim_ended(run->sim))
-        return HL_RUN_ENDED;
+        return dead_rank(run->sim) < 0 ? HL_RUN_ENDED : HL_RUN_CRASHED;
     if (!run->told_quiescent)
         hl_sim_emit(run->sim, (struct hl_event){ .kind = HL_EVENT_QUIESCENT, .rank = -1 });
     run->told_quiescent = true;
@@ -66,6 +74,8 @@ static enum hl_host_state probe_host_state(void *user, int rank)
 {
     const struct hl_run *run = user;
     const struct hl_sim_host *host = &run->sim->hosts[rank];
+    if (host->dead)
+        return HL_HOST_DEAD;
     return host->exited ? HL_HOST_EXITED : host->waiting ? HL_HOST_BLOCKED : HL_HOST_RUNNING;
 }
 
@@ -102,7 +112,8 @@ static struct hl_residency probe_residency(void *user, int rank)
     return (struct hl_residency){ .ctas = oldest ? oldest->ctas : 0,
                                   .started = oldest ? oldest->started : 0,
                                   .ended = oldest ? oldest->ended : 0,
-                                  .room = s->room[gpu] };
+                                  .room = s->room[gpu],
+                                  .foreign = s->outside[gpu].foreign_ctas };
 }
 
 static struct hl_word_history probe_word_history(void *user, int rank, int workspace, uint32_t word)
@@ -126,6 +137,12 @@ static struct hl_stray_write probe_stray_write(void *user)
     return run->sim->stray;
 }
 
+static bool probe_is_serialised(void *user)
+{
+    const struct hl_run *run = user;
+    return run->sim->outside[0].serialised;
+}
+
 static struct hl_probe probe(struct hl_run *run)
 {
     return (struct hl_probe){ .user = run,
@@ -137,13 +154,13 @@ static struct hl_probe probe(struct hl_run *run)
                               .host_stack = probe_host_stack,
                               .residency = probe_residency,
                               .word_history = probe_word_history,
-                              .stray_write = probe_stray_write };
+                              .stray_write = probe_stray_write,
+                              .is_serialised = probe_is_serialised };
 }
 
 static const char *crash_reason(const struct hl_run *run)
 {
-    (void)run;
-    return "";
+    return dead_rank(run->sim) < 0 ? "" : "a rank's process died; its peers had ended";
 }
 
 const struct hl_engine hl_engine_sim = {

@@ -7,11 +7,23 @@ bool hl_sim_stream_idle(const struct hl_sim *s, int rank, int stream)
 }
 
 /* A blocking op tells the feed when it begins to wait and when it goes on. */
+static enum hl_host_wait kind_of_wait(enum hl_op_kind kind)
+{
+    return kind == HL_OP_STOP          ? HL_HOST_WAIT_SIGNAL
+           : kind == HL_OP_DEVICE_SYNC ? HL_HOST_WAIT_DEVICE
+                                       : HL_HOST_WAIT_ORDER;
+}
+
 static enum hl_sim_result wait_for(struct hl_sim *s, int rank, bool met)
 {
+    const struct hl_op *op = hl_sim_op(s, rank, s->hosts[rank].op);
     struct hl_sim_host *host = &s->hosts[rank];
     if (!host->waiting)
-        hl_sim_emit(s, (struct hl_event){ .kind = HL_EVENT_HOST_BEGIN, .rank = rank, .op = host->op });
+        hl_sim_emit(s, (struct hl_event){ .kind = HL_EVENT_HOST_BEGIN,
+                                          .rank = rank,
+                                          .op = host->op,
+                                          .wait = kind_of_wait(op->kind),
+                                          .group = op->group });
     host->waiting = !met;
     if (!met)
         return HL_SIM_BLOCKED;
@@ -36,9 +48,11 @@ static enum hl_sim_result barrier(struct hl_sim *s, int rank)
             hl_sim_wake(s, (uint32_t)r);
     }
     bool met = true;
+    const struct hl_op *op = hl_sim_op(s, rank, host->op);
+    const uint32_t group = op->group ? op->group : (1u << s->ranks) - 1;
     for (int r = 0; r < s->ranks; r++)
-        met &= s->hosts[r].barriers >= host->barriers;
-    return wait_in_op(s, rank, met);
+        met &= !(group >> r & 1) || s->hosts[r].barriers >= host->barriers;
+    return wait_in_op(s, rank, op->early || (met && group >> s->ranks == 0));
 }
 
 /* Numbers the calls of an entry, so that a call has its number before it runs. */
@@ -83,6 +97,41 @@ static enum hl_sim_result enqueue(struct hl_sim *s, int rank)
     return HL_SIM_RAN;
 }
 
+/* The process dies: what it has enqueued and what runs vanishes; its memory stays, as its peers have mapped
+ * it. */
+static enum hl_sim_result die(struct hl_sim *s, int rank)
+{
+    s->hosts[rank].dead = true;
+    hl_sim_kill(s, rank);
+    return HL_SIM_DONE;
+}
+
+static void begin_outside(struct hl_sim *s, int rank, enum hl_op_kind kind)
+{
+    if (kind == HL_OP_SERIALISE) {
+        s->outside[0].serialised = true;
+        return;
+    }
+    const int gpu = hl_sim_gpu(s, rank);
+    s->outside[gpu].takes_room = true;
+    hl_sim_dispatch(s, gpu);
+}
+
+/* Ops that happen on the host and are not recorded; the others tell when the device comes to them. */
+static bool happens_on_host(const struct hl_op *op)
+{
+    switch (op->kind) {
+    case HL_OP_BARRIER:
+    case HL_OP_HOST_DELAY:
+    case HL_OP_KILL:
+    case HL_OP_STOP:
+    case HL_OP_DEVICE_SYNC:
+    case HL_OP_FOREIGN:
+    case HL_OP_SERIALISE: return true;
+    default: return false;
+    }
+}
+
 static enum hl_sim_result leave(struct hl_sim *s, int rank)
 {
     s->hosts[rank].exited = true;
@@ -109,14 +158,14 @@ enum hl_sim_result hl_sim_host_step(struct hl_sim *s, int rank)
 {
     struct hl_sim_host *host = &s->hosts[rank];
     const struct hl_rank_program *program = &s->program->rank[rank];
-    if (host->exited)
+    if (host->exited || host->dead)
         return HL_SIM_DONE;
     if (host->op == program->n_ops && program->loop_to != UINT32_MAX)
         host->op = program->loop_to;
     if (host->op == program->n_ops)
         return leave(s, rank);
     const struct hl_op *op = hl_sim_op(s, rank, host->op);
-    if (op->fault && op->kind == HL_OP_HOST_DELAY)
+    if (op->fault && !host->waiting && happens_on_host(op))
         hl_sim_emit(s, (struct hl_event){ .kind = HL_EVENT_FAULT, .rank = rank, .fault = op->fault - 1u });
     if (is_recorded(s, rank, op)) {
         host->op++;
@@ -125,7 +174,12 @@ enum hl_sim_result hl_sim_host_step(struct hl_sim *s, int rank)
     switch (op->kind) {
     case HL_OP_BARRIER: return barrier(s, rank);
     case HL_OP_SYNC: return wait_in_op(s, rank, hl_sim_stream_idle(s, rank, op->stream));
+    case HL_OP_DEVICE_SYNC: return wait_in_op(s, rank, !hl_sim_runs_kernels(s, rank));
+    case HL_OP_STOP: return wait_for(s, rank, false);
+    case HL_OP_KILL: return die(s, rank);
     case HL_OP_EXIT: return leave(s, rank);
+    case HL_OP_FOREIGN:
+    case HL_OP_SERIALISE: begin_outside(s, rank, op->kind); break;
     case HL_OP_CAPTURE_BEGIN: host->capturing = op->graph; break;
     case HL_OP_CAPTURE_END: host->capturing = HL_NONE; break;
     case HL_OP_ALLOC: hl_sim_alloc(s, rank, op->block); break;

@@ -11,11 +11,31 @@ static struct hl_sim_kernel *in_flight(struct hl_sim *s, uint32_t lane, uint32_t
     return &s->kernels[*ret_id];
 }
 
+bool hl_sim_runs_kernels(const struct hl_sim *s, int rank)
+{
+    const bool shared = s->config->world.placement == HL_PLACEMENT_VIRTUAL;
+    for (int l = 0; l < s->ranks * s->lanes; l++)
+        if (s->lane[l].count && (shared || hl_sim_lane_rank(s, (uint32_t)l) == rank))
+            return true;
+    return s->outside[hl_sim_gpu(s, rank)].foreign_ctas != 0;
+}
+
+/* Under a tool that serialises, a kernel of another lane must have ended. */
+static bool must_wait_for_tool(const struct hl_sim *s, uint32_t lane)
+{
+    for (uint32_t l = 0; l < (uint32_t)(s->ranks * s->lanes) && s->outside[0].serialised; l++)
+        if (l != lane && s->lane[l].count)
+            return true;
+    return false;
+}
+
 /* May the lane launch its next kernel? */
 static bool may_launch(struct hl_sim *s, uint32_t lane, bool pdl)
 {
     const struct hl_sim_lane *l = &s->lane[lane];
     uint32_t id;
+    if (must_wait_for_tool(s, lane))
+        return false;
     if (l->count == 0)
         return true;
     const struct hl_sim_kernel *before = in_flight(s, lane, l->count - 1u, &id);
@@ -30,11 +50,15 @@ static void start_cta(struct hl_sim *s, uint32_t kernel)
 }
 
 /* Starts CTAs of a GPU's kernels in the order of their launches while there is room. */
-static void dispatch(struct hl_sim *s, int gpu)
+void hl_sim_dispatch(struct hl_sim *s, int gpu)
 {
     const bool shared = s->config->world.placement == HL_PLACEMENT_VIRTUAL;
     const uint32_t first = shared ? 0 : (uint32_t)(gpu * s->lanes), lanes = (uint32_t)s->lanes;
     const uint32_t end = shared ? (uint32_t)s->ranks * lanes : first + lanes;
+    if (s->outside[gpu].takes_room) {
+        s->outside[gpu].foreign_ctas += s->room[gpu];
+        s->room[gpu] = 0;
+    }
     while (s->room[gpu]) {
         struct hl_sim_kernel *oldest = NULL;
         for (uint32_t k = first * HL_SIM_KERNELS_MAX; k < end * HL_SIM_KERNELS_MAX; k++)
@@ -48,7 +72,7 @@ static void dispatch(struct hl_sim *s, int gpu)
     }
 }
 
-static int gpu_of(const struct hl_sim *s, int rank)
+int hl_sim_gpu(const struct hl_sim *s, int rank)
 {
     return s->config->world.placement == HL_PLACEMENT_VIRTUAL ? 0 : rank;
 }
@@ -84,7 +108,7 @@ static bool launch(struct hl_sim *s, uint32_t lane, const struct hl_sim_entry *f
         while (k->started < k->ctas)
             start_cta(s, id);
     else
-        dispatch(s, gpu_of(s, rank));
+        hl_sim_dispatch(s, hl_sim_gpu(s, rank));
     l->which = k->last ? 0 : l->which + 1;
     return k->last;
 }
@@ -237,6 +261,16 @@ enum hl_sim_result hl_sim_lane_step(struct hl_sim *s, uint32_t lane)
     return hl_sim_is_stream_lane(s, lane) ? stream_step(s, lane) : branch_step(s, lane);
 }
 
+/* A kernel has ended: hosts of the same context may wait for that, and under a tool all ranks do. */
+static void wake_others(struct hl_sim *s, int rank)
+{
+    for (int r = 0; r < s->ranks; r++)
+        if (r != rank && s->outside[0].serialised)
+            hl_sim_wake_rank(s, r);
+        else if (r != rank && s->hosts[r].waiting)
+            hl_sim_wake(s, (uint32_t)r);
+}
+
 /* Takes completed kernels off the lane and lets the next one know. */
 static void retire(struct hl_sim *s, uint32_t lane)
 {
@@ -253,6 +287,7 @@ static void retire(struct hl_sim *s, uint32_t lane)
         l->first = (uint8_t)((l->first + 1) % HL_SIM_KERNELS_MAX);
         l->count--;
         hl_sim_wake_rank(s, rank);
+        wake_others(s, rank);
         if (!l->count)
             break;
         in_flight(s, lane, 0, &id);
@@ -265,9 +300,26 @@ void hl_sim_cta_ended(struct hl_sim *s, uint32_t kernel)
 {
     const uint32_t lane = kernel / HL_SIM_KERNELS_MAX;
     if (s->room_max != UINT32_MAX) {
-        const int gpu = gpu_of(s, hl_sim_lane_rank(s, lane));
+        const int gpu = hl_sim_gpu(s, hl_sim_lane_rank(s, lane));
         s->room[gpu]++;
-        dispatch(s, gpu);
+        hl_sim_dispatch(s, gpu);
     }
     retire(s, lane);
+}
+
+void hl_sim_kill(struct hl_sim *s, int rank)
+{
+    const int gpu = hl_sim_gpu(s, rank);
+    const uint32_t first = (uint32_t)(rank * s->lanes) * HL_SIM_KERNELS_MAX;
+    for (uint32_t k = first; k < first + (uint32_t)s->lanes * HL_SIM_KERNELS_MAX; k++) {
+        if (s->kernels[k].active && s->room_max != UINT32_MAX)
+            s->room[gpu] += s->kernels[k].started - s->kernels[k].ended;
+        s->kernels[k] = (struct hl_sim_kernel){ 0 };
+    }
+    memset(&s->lane[rank * s->lanes], 0, (size_t)s->lanes * sizeof *s->lane);
+    memset(&s->queues[rank * s->streams], 0, (size_t)s->streams * sizeof *s->queues);
+    s->n_waiting[rank] = 0;
+    if (s->room_max != UINT32_MAX)
+        hl_sim_dispatch(s, gpu);
+    wake_others(s, rank);
 }

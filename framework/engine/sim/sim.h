@@ -36,7 +36,7 @@ struct hl_sim_host {
     uint32_t barriers;  /* barriers it has come to */
     uint16_t capturing; /* graph, or HL_NONE */
     bool waiting;       /* inside a barrier or sync that it has announced */
-    bool exited;
+    bool exited, dead;
     uint32_t calls[HL_SIM_WORKSPACES_MAX]; /* calls enqueued */
 };
 
@@ -71,6 +71,13 @@ struct hl_sim_cta {
     uint8_t state;
     bool triggered;
     uint8_t unused[2];
+};
+
+/* What others do to a GPU. */
+struct hl_sim_outside {
+    bool serialised;       /* a tool lets one kernel of all ranks run at a time (noted on GPU 0) */
+    bool takes_room;       /* a foreign kernel takes every place that gets free */
+    uint32_t foreign_ctas; /* places that it holds */
 };
 
 /* What a program's op means here, computed once. */
@@ -112,19 +119,20 @@ struct hl_sim {
     /* The state: one block, and typed views into it. */
     unsigned char *state;
     size_t state_bytes;
-    struct hl_sim_host *hosts;     /* [rank] */
-    struct hl_sim_stream *queues;  /* [rank][stream] */
-    struct hl_sim_entry *entries;  /* [rank][stream][queue_max] */
-    struct hl_sim_lane *lane;      /* [rank][lane] */
-    struct hl_sim_kernel *kernels; /* [rank][lane][kernel] */
-    struct hl_sim_cta *ctas;       /* [rank][lane][kernel][cta] */
-    uint32_t *regs;                /* [rank][lane][kernel][cta][row] */
-    uint32_t *events_recorded;     /* [rank][event]: version that a lane has reached */
-    uint32_t *events_issued;       /* [rank][event]: version that the host has issued */
-    uint32_t *launches;            /* [rank][graph] */
-    uint32_t *room;                /* [gpu] free CTA places */
-    uint32_t *ticket;              /* order of launches */
-    uint32_t *words;               /* [workspace][rank][guard + words_max + guard] */
+    struct hl_sim_host *hosts;      /* [rank] */
+    struct hl_sim_stream *queues;   /* [rank][stream] */
+    struct hl_sim_entry *entries;   /* [rank][stream][queue_max] */
+    struct hl_sim_lane *lane;       /* [rank][lane] */
+    struct hl_sim_kernel *kernels;  /* [rank][lane][kernel] */
+    struct hl_sim_cta *ctas;        /* [rank][lane][kernel][cta] */
+    uint32_t *regs;                 /* [rank][lane][kernel][cta][row] */
+    uint32_t *events_recorded;      /* [rank][event]: version that a lane has reached */
+    uint32_t *events_issued;        /* [rank][event]: version that the host has issued */
+    uint32_t *launches;             /* [rank][graph] */
+    uint32_t *room;                 /* [gpu] free CTA places */
+    struct hl_sim_outside *outside; /* [gpu] */
+    uint32_t *ticket;               /* order of launches */
+    uint32_t *words;                /* [workspace][rank][guard + words_max + guard] */
 
     /* Data: rows that are fed and produced. */
     uint32_t **blocks[HL_RANKS_MAX];      /* [rank][block] -> [rows][row_words] */
@@ -225,6 +233,10 @@ void hl_sim_cta_ended(struct hl_sim *s, uint32_t kernel);
 void hl_sim_kernel_derive(struct hl_sim *s, uint32_t kernel);
 /* The number of a call as its host passed it: at its launch, or, in a graph, at the capture. */
 uint32_t hl_sim_epoch(const struct hl_sim *s, int rank, uint32_t launch, uint32_t op, uint32_t call);
+int hl_sim_gpu(const struct hl_sim *s, int rank);
+bool hl_sim_runs_kernels(const struct hl_sim *s, int rank); /* anywhere in the rank's context */
+void hl_sim_dispatch(struct hl_sim *s, int gpu);            /* starts CTAs while there is room */
+void hl_sim_kill(struct hl_sim *s, int rank);
 bool hl_sim_stream_idle(const struct hl_sim *s, int rank, int stream);
 
 /* record.c: what the feed says of a call. */

@@ -27,6 +27,7 @@ static size_t lay_out_state(struct hl_sim *s)
     VIEW(s, at, s->events_issued, ranks * HL_SIM_EVENTS_MAX);
     VIEW(s, at, s->launches, ranks * (s->program->n_graphs + 1u));
     VIEW(s, at, s->room, ranks);
+    VIEW(s, at, s->outside, ranks);
     VIEW(s, at, s->ticket, 1);
     VIEW(s, at, s->words, (size_t)s->workspaces * ranks * (s->words_max + 2 * (size_t)s->guard));
     return at;
@@ -68,7 +69,8 @@ static void prepare_ops(struct hl_sim *s, int rank)
         issued[op->workspace] += !captures;
         const struct hl_kernel_list list = hl_protocol_kernels(op->protocol);
         for (int k = 0; k < list.count; k++) {
-            const uint32_t real = hl_kernel_ctas(list.kernels[k], op->tokens, s->config->world.sms);
+            uint32_t real = hl_kernel_ctas(list.kernels[k], op->tokens, s->config->world.sms);
+            real = op->ctas && op->ctas < real ? op->ctas : real;
             const uint32_t scaled = (uint32_t)((uint64_t)real * to->tokens / op->tokens);
             to->ctas[k] = scaled ? scaled : 1;
             if (to->ctas[k] > s->ctas_max)
@@ -266,6 +268,8 @@ void hl_sim_derive(struct hl_sim *s)
 bool hl_sim_ended(const struct hl_sim *s)
 {
     for (int rank = 0; rank < s->ranks; rank++) {
+        if (s->hosts[rank].dead)
+            continue;
         if (!s->hosts[rank].exited)
             return false;
         for (int stream = 0; stream < s->streams; stream++)

@@ -93,7 +93,18 @@
     X(HL_FAULT_SWAP_ORDER, "swap-order", "the rank swaps two neighbouring calls of different workspaces") \
     X(HL_FAULT_SECOND_STREAM, "second-stream", "the rank issues one call on a second stream, beside its neighbour") \
     X(HL_FAULT_LATE_MEMSET, "late-memset", "the rank fills its workspace with sentinels after the barrier instead of before it") \
-    X(HL_FAULT_HOST_DELAY, "host-delay", "the rank's host sleeps `delay` before one call")
+    X(HL_FAULT_HOST_DELAY, "host-delay", "the rank's host sleeps `delay` before one call; by default 10 us to 41 ms, log-uniform") \
+    X(HL_FAULT_EARLY_INIT, "early-init", "the rank goes on to its first calls although its peers, `delay` late, have not filled their workspaces") \
+    X(HL_FAULT_OTHER_BUCKET, "other-bucket", "the rank replays the graph of another size") \
+    X(HL_FAULT_EAGER_INSTEAD, "eager-instead-of-graph", "the rank launches the ops of a graph one by one instead of replaying it") \
+    X(HL_FAULT_GRID_MISMATCH, "grid-mismatch", "the rank launches the call with half of its CTAs") \
+    X(HL_FAULT_KILL_RANK, "kill-rank", "the rank's process dies, with all its work on the device") \
+    X(HL_FAULT_STOP_RANK, "stop-rank", "the rank's process is stopped (SIGSTOP) and issues nothing more") \
+    X(HL_FAULT_HOST_BLOCK, "host-block", "the rank's host waits until no kernel runs in its context, as cudaFree does") \
+    X(HL_FAULT_LONE_BARRIER, "lone-barrier", "the rank comes to a barrier that its peers do not have") \
+    X(HL_FAULT_WRONG_GROUP, "wrong-group", "the rank's first barrier waits for a rank that is not of this world") \
+    X(HL_FAULT_FOREIGN_SPIN, "foreign-spin", "a kernel of somebody else takes all room of the rank's GPU and does not end") \
+    X(HL_FAULT_SERIALISE_LAUNCHES, "serialise-launches", "a tool on the rank lets kernels of all ranks run one after another only")
 
 enum hl_backend { HL_BACKENDS(HL_ENUMERATOR) HL_BACKEND_COUNT };
 enum hl_strategy { HL_STRATEGIES(HL_ENUMERATOR) HL_STRATEGY_COUNT };

@@ -1,0 +1,61 @@
+/* Hangs that come from outside of the calls: a barrier of other ranks, a kernel of somebody else, a tool. */
+#include "findings.h"
+#include "waits.h"
+
+bool hl_decide_wrong_group(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    for (int r = 0; r < evidence->ranks; r++) {
+        const struct hl_rank_evidence *rank = &evidence->rank[r];
+        if (rank->host != HL_HOST_BLOCKED || rank->group >> evidence->ranks == 0)
+            continue;
+        finding->culprit.rank = r;
+        finding->culprit.op = rank->op;
+        hl_say(finding,
+               "the host of rank %d waits in a barrier (op %u) of the ranks 0x%x, and this world has ranks 0 "
+               "to %d "
+               "only",
+               r, rank->op, rank->group, evidence->ranks - 1);
+        return true;
+    }
+    return false;
+}
+
+bool hl_decide_foreign_kernel(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    for (int r = 0; r < evidence->ranks; r++) {
+        const struct hl_residency *residency = &evidence->rank[r].residency;
+        if (residency->foreign == 0 || residency->room > 0 || residency->started == residency->ctas)
+            continue;
+        finding->culprit.rank = r;
+        if (evidence->rank[r].n_pending > 0)
+            hl_blame_call(r, &evidence->rank[r].pending[0].record, finding);
+        hl_say(finding,
+               "on the GPU of rank %d %u of %u CTAs cannot start: %u CTAs of a kernel that is no call of any "
+               "rank "
+               "hold its room",
+               r, residency->ctas - residency->started, residency->ctas, residency->foreign);
+        return true;
+    }
+    return false;
+}
+
+/* One rank's kernel runs and waits, another's is not let start. */
+bool hl_decide_tool(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    int running = -1, kept = -1;
+    for (int r = 0; r < evidence->ranks; r++)
+        for (int i = 0; i < evidence->rank[r].n_pending; i++) {
+            const bool begun = evidence->rank[r].pending[i].begun_ns != UINT64_MAX;
+            running = begun && running < 0 ? r : running;
+            kept = !begun && kept < 0 && r != running ? r : kept;
+        }
+    if (!evidence->serialised || running < 0 || kept < 0)
+        return false;
+    hl_blame_call(kept, &evidence->rank[kept].pending[0].record, finding);
+    hl_say(finding,
+           "a tool lets kernels run one after another only: rank %d's call runs and waits for rank %d, whose "
+           "call "
+           "is not let start",
+           running, kept);
+    return true;
+}

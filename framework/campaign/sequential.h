@@ -7,8 +7,8 @@
 enum hl_sequential_answer { HL_SEQUENTIAL_OPEN, HL_SEQUENTIAL_LOW, HL_SEQUENTIAL_HIGH };
 
 struct hl_sequential {
-    double on_hit, on_miss;    /* what a run adds to the logarithm of the likelihood ratio, high over low */
-    double log_ratio;          /* so far */
+    double on_hit, on_miss; /* what a run adds to the logarithm of the likelihood ratio, high over low */
+    double log_ratio;       /* so far */
     double accept_low, accept_high;
     int hits, runs;
 };

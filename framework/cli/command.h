@@ -14,6 +14,8 @@ int hl_command_sweep(int argc, char **argv);
 int hl_command_merge(int argc, char **argv);
 int hl_command_compare(int argc, char **argv);
 int hl_command_explore(int argc, char **argv);
+int hl_command_minimize(int argc, char **argv);
+int hl_command_bisect(int argc, char **argv);
 int hl_command_record(int argc, char **argv);
 int hl_command_replay(int argc, char **argv);
 

@@ -19,6 +19,8 @@ static const struct command {
     { "sweep", hl_command_sweep, "run many cases for a time, e.g. a night; results survive a crash" },
     { "merge", hl_command_merge, "join the results of sweeps, such as the shards of one" },
     { "compare", hl_command_compare, "what changed between nights: new, gone, more or less often" },
+    { "minimize", hl_command_minimize, "the smallest scenario that still hangs like a case" },
+    { "bisect", hl_command_bisect, "from which value or revision on a case hangs" },
     { "schema", hl_command_schema, "the format of scenario files as JSON Schema" },
     { "record", hl_command_record, "keep what was seen of a run, to replay it without its engine" },
     { "replay", hl_command_replay, "what watchdog, oracle and classifier make of recorded runs" },

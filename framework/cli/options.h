@@ -6,7 +6,8 @@
 
 uint64_t hl_option_integer(struct argp_state *state, const char *option, const char *text, uint64_t low,
                            uint64_t high);
-double hl_option_real(struct argp_state *state, const char *option, const char *text, double low, double high);
+double hl_option_real(struct argp_state *state, const char *option, const char *text, double low,
+                      double high);
 /* "90", "90s", "15m", "2h" */
 double hl_option_duration_s(struct argp_state *state, const char *option, const char *text);
 /* The value of a word. */

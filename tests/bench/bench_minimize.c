@@ -95,7 +95,7 @@ static bool is_minimal(const struct plant *plant, const struct hl_minimize_resul
 }
 
 /* Real ones: faults on the simulator, one of which hangs; the others only delay. */
-static double minimize_simulated(const char *fault, enum hl_cause cause, bool *ret_minimal)
+static double minimize_simulated(const char *fault, enum hl_fault_kind kind, bool *ret_minimal)
 {
     char text[4096] = "hanglab: 1\nname: simulated\nworld: {ranks: 4}\nsubject: {workspaces: 2}\n"
                       "schedule: {mode: full, layers: 2, sizes: [8, 4], replays: 8}\nfaults:\n";
@@ -113,7 +113,7 @@ static double minimize_simulated(const char *fault, enum hl_cause cause, bool *r
     };
     hl_bench_require(hl_minimize(&options, &result, NULL) == HL_STATUS_OK, "minimize a simulated scenario");
     *ret_minimal = result.end == HL_MINIMIZE_MINIMAL && result.config.n_faults == 1 &&
-                   result.config.world.ranks == 2 && result.likeness.cause == cause;
+                   result.config.world.ranks == 2 && result.config.faults[0].kind == kind;
     const double seconds = result.wall_s;
     hl_minimize_result_finish(&result);
     hl_scenario_destroy(scenario);
@@ -124,20 +124,20 @@ static void bench_simulated(void)
 {
     static const struct {
         const char *fault;
-        enum hl_cause cause;
+        enum hl_fault_kind kind;
     } cases[] = {
-        { "{fault: skip-call, rank: 2, call: 9}", HL_CAUSE_PEER_MISSING_CALL },
-        { "{fault: skip-call, rank: 1, call: 20, probability: 0.3}", HL_CAUSE_PEER_MISSING_CALL },
-        { "{fault: extra-call, rank: 3, call: 11}", HL_CAUSE_EPOCH_SKEW },
-        { "{fault: other-strategy, rank: 0, call: 7}", HL_CAUSE_STRATEGY_MISMATCH },
-        { "{fault: other-size, rank: 2, call: 5, tokens: 2, probability: 0.3}", HL_CAUSE_SHAPE_MISMATCH },
+        { "{fault: skip-call, rank: 2, call: 9}", HL_FAULT_SKIP_CALL },
+        { "{fault: skip-call, rank: 1, call: 20, probability: 0.3}", HL_FAULT_SKIP_CALL },
+        { "{fault: extra-call, rank: 3, call: 11}", HL_FAULT_EXTRA_CALL },
+        { "{fault: other-strategy, rank: 0, call: 7}", HL_FAULT_OTHER_STRATEGY },
+        { "{fault: other-size, rank: 2, call: 5, tokens: 2, probability: 0.3}", HL_FAULT_OTHER_SIZE },
     };
     const int n = sizeof cases / sizeof *cases;
     int minimal = 0;
     double slowest_s = 0;
     for (int i = 0; i < n; i++) {
         bool good;
-        const double seconds = minimize_simulated(cases[i].fault, cases[i].cause, &good);
+        const double seconds = minimize_simulated(cases[i].fault, cases[i].kind, &good);
         minimal += good;
         slowest_s = seconds > slowest_s ? seconds : slowest_s;
     }

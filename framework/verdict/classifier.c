@@ -454,6 +454,7 @@ static const struct row wrong_rows[] = {
     { HL_CAUSE_BAKED_EPOCH, hl_decide_baked_epoch },
     { HL_CAUSE_EARLY_TRIGGER, hl_decide_early_trigger },
     { HL_CAUSE_CONCURRENT_CALLS, decide_concurrent },
+    { HL_CAUSE_WEAK_ORDERING, hl_decide_stale_behind_flag },
     { HL_CAUSE_TORN_READ, hl_decide_torn },
     { HL_CAUSE_SHORT_CLEAR, decide_short_clear },
     { HL_CAUSE_UNKNOWN, decide_wrong_number },

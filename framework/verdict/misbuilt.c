@@ -80,3 +80,22 @@ bool hl_decide_torn(const struct hl_evidence *evidence, struct hl_finding *findi
         wrong->rank, wrong->token, wrong->record.call, wrong->element, wrong->got, wrong->want);
     return true;
 }
+
+/* A barrier's flags announce the rows of the two-shot, which never clears them: an old row, or half of one,
+ * means that a flag was seen before the row. */
+bool hl_decide_stale_behind_flag(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    const struct hl_wrong_result *wrong = &evidence->wrong;
+    const bool is_old =
+        wrong->kind == HL_WRONG_STALE || wrong->kind == HL_WRONG_TORN || wrong->kind == HL_WRONG_SUM;
+    if (!is_old || wrong->record.protocol != HL_TRTLLM_TWOSHOT)
+        return false;
+    hl_blame_call(wrong->rank, &wrong->record, finding);
+    finding->culprit.slot_token = wrong->token;
+    hl_say(finding,
+           "rank %d passed the barrier of call %u and read row %u from before it: element %u is %g instead "
+           "of %g, "
+           "so the flag was seen before the row",
+           wrong->rank, wrong->record.call, wrong->token, wrong->element, wrong->got, wrong->want);
+    return true;
+}

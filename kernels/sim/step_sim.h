@@ -56,6 +56,12 @@ struct hl_cx {
     bool triggered;            /* PDL: out, the CTA let the next kernel start */
     uint32_t watch;            /* out: first word that kept an await from passing */
     struct hl_store store;     /* out */
+    /* Relaxed memory: where the row of a store to a peer is left for the memory to deliver; NULL: it is seen
+     * at once. Out: which 8-byte halves of every 16 bytes are in it, a bit each; 0: nothing was left there.
+     */
+    uint32_t *outbox;
+    uint8_t outbox_halves;
+    bool releases; /* out: the CTA's earlier stores are seen before those of this step */
     /* Out, for a search; NULL in a run. While it is kept, each await is a step of its own. */
     struct hl_footprint *footprint;
 };
@@ -179,9 +185,18 @@ static inline struct hl_fragment hl_input(const struct hl_cx *cx, uint32_t token
 static inline void hl_prefetch_input(const struct hl_cx *cx, uint32_t token) { (void)cx, (void)token; }
 static inline void hl_prefetch_residual(const struct hl_cx *cx, uint32_t token) { (void)cx, (void)token; }
 
+/* Where the words of a row go that is stored at `at` of a rank's workspace: there, or into the outbox. */
+static inline uint32_t *hl_store_target(struct hl_cx *cx, int rank, uint32_t at, uint8_t halves)
+{
+    if (!cx->outbox || rank == cx->rank)
+        return cx->workspace[rank] + at;
+    cx->outbox_halves = halves;
+    return cx->outbox;
+}
+
 static inline void hl_store(struct hl_cx *cx, int rank, uint32_t at, struct hl_fragment f)
 {
-    uint32_t *to = cx->workspace[rank] + at;
+    uint32_t *to = hl_store_target(cx, rank, at, 3);
     const uint32_t n = cx->layout.row_words;
     hl_touch(cx, HL_TOUCH_STORE, rank, at, n, 1);
     if (f.sanitise)
@@ -195,10 +210,11 @@ static inline void hl_store(struct hl_cx *cx, int rank, uint32_t at, struct hl_f
 /* The mutant TORN_STORE: one 8-byte half of every 16 bytes. */
 static inline void hl_store_half(struct hl_cx *cx, int rank, uint32_t at, struct hl_fragment f, uint32_t half)
 {
+    uint32_t *to = hl_store_target(cx, rank, at, (uint8_t)(1u << half));
     hl_touch(cx, HL_TOUCH_STORE, rank, at, cx->layout.row_words, 1);
     for (uint32_t i = 0; i < cx->layout.row_words; i++)
         if (i / 2 % 2 == half)
-            cx->workspace[rank][at + i] = f.sanitise ? hl_sanitise(f.words[i], cx->layout.dtype) : f.words[i];
+            to[i] = f.sanitise ? hl_sanitise(f.words[i], cx->layout.dtype) : f.words[i];
     hl_note_store(cx, rank, at, cx->layout.row_words, false);
 }
 
@@ -312,6 +328,7 @@ static inline void hl_release_flags(struct hl_cx *cx, int peer, uint32_t value)
     hl_touch_value(cx, value);
     for (uint32_t flag = cx->cta; flag < HL_TRTLLM_BARRIER_FLAGS; flag += cx->ctas)
         cx->workspace[peer][hl_trtllm_barrier_flag(&cx->layout, flag, (uint32_t)cx->rank)] = value;
+    cx->releases = !HL_MUTANT(NO_RELEASE);
     hl_note_store(cx, peer, cx->layout.barrier_at, HL_TRTLLM_BARRIER_FLAGS * (uint32_t)cx->ranks, false);
 }
 static inline bool hl_no_peer_at(struct hl_cx *cx, uint32_t at, uint32_t value)
@@ -330,7 +347,7 @@ static inline bool hl_no_peer_at(struct hl_cx *cx, uint32_t at, uint32_t value)
 static inline void hl_store_with_epoch(struct hl_cx *cx, int rank, uint32_t at, struct hl_fragment f,
                                        uint32_t epoch)
 {
-    uint32_t *to = cx->workspace[rank] + at;
+    uint32_t *to = hl_store_target(cx, rank, at, 3);
     hl_touch(cx, HL_TOUCH_STORE, rank, at, 2 * cx->layout.row_words, 1);
     for (uint32_t i = 0; i < cx->layout.row_words; i++) {
         to[2 * i] = f.words[i];

@@ -15,6 +15,7 @@ enum {
     EAGER_LAUNCH_NS = 3000,
     GRAPH_LAUNCH_NS = 12000,
     WAKE_NS = 150,
+    FLIGHT_NS = 600,
 };
 
 struct scheduled {
@@ -74,6 +75,8 @@ static int rank_of(const struct hl_sim *s, uint32_t agent)
         return (int)agent;
     if (agent < hl_sim_first_cta(s))
         return hl_sim_lane_rank(s, agent - (uint32_t)s->ranks);
+    if (agent >= hl_sim_first_flight(s))
+        return (int)((agent - hl_sim_first_flight(s)) / HL_SIM_FLIGHTS);
     return s->cx[(agent - hl_sim_first_cta(s)) / s->ctas_max].rank;
 }
 
@@ -107,6 +110,8 @@ static uint64_t step_ns(const struct hl_sim *s, uint32_t agent)
 {
     if (agent < (uint32_t)s->ranks)
         return host_step_ns(s, (int)agent);
+    if (agent >= hl_sim_first_flight(s))
+        return FLIGHT_NS;
     if (agent >= hl_sim_first_cta(s))
         return CTA_STEP_NS;
     const uint32_t lane = agent - (uint32_t)s->ranks;
@@ -177,7 +182,7 @@ bool hl_clock_run(struct hl_clock *c, uint64_t until_ns)
         if (result == HL_SIM_RAN)
             schedule(c, agent, step_ns(s, agent));
         for (uint32_t i = 0; i < s->n_woken; i++)
-            schedule(c, s->woken[i], WAKE_NS);
+            schedule(c, s->woken[i], s->woken[i] >= hl_sim_first_flight(s) ? FLIGHT_NS : WAKE_NS);
     }
     if (c->n)
         c->now_ns = until_ns;

@@ -53,9 +53,8 @@ void hl_sim_wake_waiting(struct hl_sim *s, int rank, int workspace, uint32_t at,
     }
 }
 
-static void trace_store(struct hl_sim *s, int workspace, const struct hl_cx *cx)
+static void trace_store(struct hl_sim *s, int workspace, const struct hl_store *store, int by, uint32_t call)
 {
-    const struct hl_store *store = &cx->store;
     struct hl_sim_trace *traces = s->traces[workspace][store->rank];
     if (!traces)
         return;
@@ -63,15 +62,21 @@ static void trace_store(struct hl_sim *s, int workspace, const struct hl_cx *cx)
                    last = (store->at + s->guard + store->count - 1) / HL_SIM_GRANULE;
     for (uint32_t g = first; g <= last; g++) {
         if (store->clears) {
-            traces[g].cleared_by = (int8_t)cx->rank;
-            traces[g].cleared_call = cx->call;
+            traces[g].cleared_by = (int8_t)by;
+            traces[g].cleared_call = call;
             traces[g].cleared_ns = s->now_ns;
         } else {
-            traces[g].stored_by = (int8_t)cx->rank;
-            traces[g].stored_call = cx->call;
+            traces[g].stored_by = (int8_t)by;
+            traces[g].stored_call = call;
             traces[g].stored_ns = s->now_ns;
         }
     }
+}
+
+void hl_sim_stored(struct hl_sim *s, int workspace, const struct hl_store *store, int by, uint32_t call)
+{
+    trace_store(s, workspace, store, by, call);
+    hl_sim_wake_waiting(s, store->rank, workspace, store->at, store->count);
 }
 
 static void note_trigger(struct hl_sim *s, uint32_t kernel, struct hl_sim_cta *cta)
@@ -103,15 +108,20 @@ enum hl_sim_result hl_sim_cta_step(struct hl_sim *s, uint32_t kernel, uint32_t c
     cx->cta = cta_index;
     cx->regs = s->regs + ((size_t)kernel * s->ctas_max + cta_index) * cx->layout.row_words;
     cx->store.count = 0;
-    cx->triggered = false;
+    cx->triggered = cx->releases = false;
+    cx->outbox = hl_sim_is_relaxed(s) ? hl_sim_outbox(s, rank) : NULL;
+    cx->outbox_halves = 0;
     const enum hl_step_result result =
         s->steps[hl_protocol_kernels(op->protocol).kernels[k->which]](&cta->step, cx);
     if (cx->triggered || result == HL_STEP_DONE)
         note_trigger(s, kernel, cta);
-    if (cx->store.count) {
-        trace_store(s, op->workspace, cx);
-        hl_sim_wake_waiting(s, cx->store.rank, op->workspace, cx->store.at, cx->store.count);
-    }
+    const uint32_t index = kernel * s->ctas_max + cta_index;
+    if (cx->outbox && (cx->releases || result == HL_STEP_DONE))
+        hl_sim_deliver_all(s, rank, index);
+    if (cx->outbox_halves)
+        hl_sim_post(s, index, cx, op->workspace);
+    else if (cx->store.count)
+        hl_sim_stored(s, op->workspace, &cx->store, rank, cx->call);
     if (result == HL_STEP_BLOCKED) {
         cta->watch = cx->watch;
         s->waiting[rank][s->n_waiting[rank]++] = hl_sim_cta_agent(s, kernel, cta_index);

@@ -73,6 +73,17 @@ struct hl_sim_cta {
     uint8_t unused[2];
 };
 
+/* Relaxed memory: a store to a peer that nobody has seen yet, or only half of. The memory delivers each by
+ * itself, as an agent of its own, so that they arrive in any order. */
+enum { HL_SIM_FLIGHTS = 8 }; /* of one rank at a time */
+struct hl_sim_flight {
+    uint32_t owner; /* 1 + index of the CTA that stored; 0: no store */
+    uint32_t at, count, call;
+    uint8_t rank, workspace; /* where it goes */
+    uint8_t halves;          /* of every 16 bytes, a bit each, that are still to come */
+    uint8_t unused;
+};
+
 /* What others do to a GPU. */
 struct hl_sim_outside {
     bool serialised;       /* a tool lets one kernel of all ranks run at a time (noted on GPU 0) */
@@ -132,6 +143,8 @@ struct hl_sim {
     uint32_t *room;                 /* [gpu] free CTA places */
     struct hl_sim_outside *outside; /* [gpu] */
     uint32_t *ticket;               /* order of launches */
+    struct hl_sim_flight *flights;  /* [rank][flight]; only with relaxed memory, as their words */
+    uint32_t *flight_words;         /* [rank][flight][2 * row_words] */
     uint32_t *words;                /* [workspace][rank][guard + words_max + guard] */
 
     /* Data: rows that are fed and produced. */
@@ -167,6 +180,16 @@ static inline uint32_t hl_sim_first_cta(const struct hl_sim *s)
 static inline uint32_t hl_sim_cta_agent(const struct hl_sim *s, uint32_t kernel, uint32_t cta)
 {
     return hl_sim_first_cta(s) + kernel * s->ctas_max + cta;
+}
+
+/* With relaxed memory, the stores in flight come last. */
+static inline uint32_t hl_sim_first_flight(const struct hl_sim *s)
+{
+    return hl_sim_cta_agent(s, (uint32_t)(s->ranks * s->lanes) * HL_SIM_KERNELS_MAX, 0);
+}
+static inline bool hl_sim_is_relaxed(const struct hl_sim *s)
+{
+    return s->config->world.memory == HL_MEMORY_RELAXED;
 }
 
 /* Lane 0..streams-1 of a rank are its streams; then come, per stream, the branches of the graph it runs. */
@@ -223,10 +246,18 @@ void hl_sim_emit(struct hl_sim *s, struct hl_event event);
 void hl_sim_fill_guards(struct hl_sim *s);
 void hl_sim_check_guards(struct hl_sim *s, int rank);
 
+/* flight.c: stores that peers have not seen. */
+uint32_t *hl_sim_outbox(struct hl_sim *s, int rank); /* room for the words of one more */
+void hl_sim_post(struct hl_sim *s, uint32_t cta, const struct hl_cx *cx, int workspace);
+void hl_sim_deliver_all(struct hl_sim *s, int rank, uint32_t cta); /* those of one CTA */
+enum hl_sim_result hl_sim_flight_step(struct hl_sim *s, uint32_t flight);
+
 /* host.c, lane.c, cta.c */
 enum hl_sim_result hl_sim_host_step(struct hl_sim *s, int rank);
 enum hl_sim_result hl_sim_lane_step(struct hl_sim *s, uint32_t lane);
 enum hl_sim_result hl_sim_cta_step(struct hl_sim *s, uint32_t kernel, uint32_t cta);
+/* Notes a store that has been seen, and wakes who waits for it. */
+void hl_sim_stored(struct hl_sim *s, int workspace, const struct hl_store *store, int by, uint32_t call);
 /* Wakes the CTAs of a rank that wait for one of `count` words from `at` of the workspace. */
 void hl_sim_wake_waiting(struct hl_sim *s, int rank, int workspace, uint32_t at, uint32_t count);
 void hl_sim_cta_ended(struct hl_sim *s, uint32_t kernel);

@@ -15,6 +15,7 @@ static size_t lay_out_state(struct hl_sim *s)
     const size_t ranks = (size_t)s->ranks, streams = ranks * (size_t)s->streams,
                  lanes = ranks * (size_t)s->lanes;
     const size_t kernels = lanes * HL_SIM_KERNELS_MAX, ctas = kernels * s->ctas_max;
+    const size_t flights = hl_sim_is_relaxed(s) ? ranks * HL_SIM_FLIGHTS : 0;
     size_t at = 0;
     VIEW(s, at, s->hosts, ranks);
     VIEW(s, at, s->queues, streams);
@@ -29,6 +30,8 @@ static size_t lay_out_state(struct hl_sim *s)
     VIEW(s, at, s->room, ranks);
     VIEW(s, at, s->outside, ranks);
     VIEW(s, at, s->ticket, 1);
+    VIEW(s, at, s->flights, flights);
+    VIEW(s, at, s->flight_words, flights * 2 * s->layout[0].row_words);
     VIEW(s, at, s->words, (size_t)s->workspaces * ranks * (s->words_max + 2 * (size_t)s->guard));
     return at;
 }
@@ -125,7 +128,7 @@ static bool allocate_data(struct hl_sim *s)
     s->residuals = allocate(s->program->n_sites * rows, sizeof *s->residuals, &failed);
     s->gamma = allocate(s->layout[0].row_words, sizeof *s->gamma, &failed);
     s->cx = allocate(lanes * HL_SIM_KERNELS_MAX, sizeof *s->cx, &failed);
-    s->n_agents = hl_sim_cta_agent(s, (uint32_t)lanes * HL_SIM_KERNELS_MAX, 0);
+    s->n_agents = hl_sim_first_flight(s) + (hl_sim_is_relaxed(s) ? (uint32_t)s->ranks * HL_SIM_FLIGHTS : 0);
     s->woken = allocate(s->n_agents, sizeof *s->woken, &failed);
     for (int rank = 0; rank < s->ranks; rank++)
         failed |= !allocate_rank(s, rank);
@@ -282,6 +285,8 @@ bool hl_sim_ended(const struct hl_sim *s)
 enum hl_sim_result hl_sim_step(struct hl_sim *s, uint32_t agent)
 {
     s->n_woken = 0;
+    if (agent >= hl_sim_first_flight(s))
+        return hl_sim_flight_step(s, agent - hl_sim_first_flight(s));
     if (agent >= hl_sim_first_cta(s)) {
         const uint32_t cta = agent - hl_sim_first_cta(s);
         return hl_sim_cta_step(s, cta / s->ctas_max, cta % s->ctas_max);

@@ -31,7 +31,8 @@
     X(HL_PROGRESS_LOBE, "lobe", "CTAs start in order while there is room, and only started ones are sure to run on")
 
 #define HL_MEMORY_MODELS(X) \
-    X(HL_MEMORY_SC, "sc", "sequential consistency: a store is seen by all at once")
+    X(HL_MEMORY_SC, "sc", "sequential consistency: a store is seen by all at once") \
+    X(HL_MEMORY_RELAXED, "relaxed", "a peer sees a store later, out of order and in 8-byte halves, unless it is released")
 
 #define HL_MODES(X) \
     X(HL_MODE_EAGER, "eager", "every op launched by the host, token counts unpadded") \

@@ -7,11 +7,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "../program/ops.h"
 #include "../program/random.h"
-#include "../program/resolve.h"
-#include "places.h"
-#include "../../kernels/subject.h"
+#include "weaver.h"
 
 enum { PURPOSE_FAULTS = 0x66617574, DELAY_MIN_NS = 10000 };
 
@@ -39,192 +36,6 @@ enum hl_op_kind hl_fault_host_op(enum hl_fault_kind kind)
     }
 }
 
-/* A graph's copy with changes, and the first of its places; they share a launch. */
-struct variant {
-    uint16_t source, graph;
-    uint32_t first, n;
-};
-
-struct weaver {
-    struct hl_program *program;
-    const struct hl_fault *fault;
-    uint16_t mark;
-    uint64_t delay_ns;       /* the fault's, or drawn */
-    const struct hl_op *ops; /* before */
-    struct hl_op_list list;  /* after */
-    struct hl_places places;
-    struct variant *variants;
-    uint32_t n_variants;
-    uint16_t *launched;             /* [op]: graph that a launch takes now */
-    const struct hl_place **struck; /* [op]: place of an op of the host's own list, or NULL */
-    uint16_t events;                /* first of two of this fault's own */
-    uint16_t block;                 /* of this fault's own, or HL_NONE */
-};
-
-/*
- * The changes
- */
-
-/* An op that shows where the fault struck: a filler of no rows that only carries the mark. */
-static void push_mark(struct weaver *w, const struct hl_op *at)
-{
-    assert(at->block != HL_NONE);
-    struct hl_op op = hl_op_make(HL_OP_FILLER);
-    op.stream = at->stream;
-    op.block = at->block;
-    op.label = at->label;
-    op.fault = w->mark;
-    hl_op_push(&w->list, op);
-}
-
-/* The op itself carries the mark, unless it has one of an earlier fault. */
-static void push_marked(struct weaver *w, struct hl_op op)
-{
-    if (op.fault)
-        push_mark(w, &op);
-    else
-        op.fault = w->mark;
-    hl_op_push(&w->list, op);
-}
-
-static void push_event(struct weaver *w, enum hl_op_kind kind, const struct hl_op *at, uint8_t stream,
-                       int event)
-{
-    struct hl_op op = hl_op_make(kind);
-    op.stream = stream;
-    op.event = (uint16_t)(w->events + event);
-    op.label = at->label;
-    hl_op_push(&w->list, op);
-}
-
-/* More tokens than the call's own block has rows need a block of their own, all computed. */
-static void push_larger_input(struct weaver *w, struct hl_op *call)
-{
-    struct hl_op filler = hl_op_make(HL_OP_FILLER);
-    filler.stream = call->stream;
-    filler.block = call->block = w->block;
-    filler.label = call->label;
-    filler.rows = w->fault->tokens;
-    hl_op_push(&w->list, filler);
-}
-
-static void push_other_size(struct weaver *w, struct hl_op call)
-{
-    const struct hl_program *p = w->program;
-    const uint32_t tokens = w->fault->tokens;
-    if (tokens > call.tokens)
-        push_larger_input(w, &call);
-    call.tokens = tokens;
-    call.protocol = hl_resolved_protocol(&p->config, tokens);
-    call.workspace = hl_resolved_workspace(&p->config, call.site, tokens);
-    assert(tokens <= p->tokens_max && call.workspace < p->n_workspaces);
-    push_marked(w, call);
-}
-
-static void push_before(struct weaver *w, enum hl_op_kind kind, const struct hl_op *before)
-{
-    struct hl_op op = hl_op_make(kind);
-    op.delay_ns = kind == HL_OP_HOST_DELAY ? w->delay_ns : 0;
-    op.label = before->label;
-    op.fault = w->mark;
-    hl_op_push(&w->list, op);
-}
-
-static void push_smaller_grid(struct weaver *w, struct hl_op call)
-{
-    const enum hl_kernel kernel = hl_protocol_kernels(call.protocol).kernels[0];
-    call.ctas = hl_kernel_ctas(kernel, call.tokens, w->program->config.world.sms) / 2;
-    push_marked(w, call);
-}
-
-/* A pass of the next size instead: graphs are numbered by size, then by piece. */
-static uint16_t other_bucket(const struct weaver *w, uint16_t graph)
-{
-    const struct hl_config *c = &w->program->config;
-    const int pieces = hl_resolved_pieces(c);
-    return (uint16_t)((graph + pieces) % (c->schedule.n_sizes * pieces));
-}
-
-/* The graph's ops, launched by the host. */
-static void push_eagerly(struct weaver *w, uint16_t graph)
-{
-    const struct hl_graph range = w->program->graphs[w->fault->rank][graph];
-    bool marked = false;
-    for (uint32_t i = range.begin; i < range.end; i++) {
-        if (marked || w->ops[i].kind != HL_OP_CALL)
-            hl_op_push(&w->list, w->ops[i]);
-        else
-            push_marked(w, w->ops[i]);
-        marked |= w->ops[i].kind == HL_OP_CALL;
-    }
-}
-
-/* The barriers between the filling and the first call; only the first of them is the wrong group's. */
-static void change_barrier(const struct weaver *w, uint32_t i, struct hl_op *op)
-{
-    const struct hl_place *place = &w->places.place[0];
-    if (op->kind != HL_OP_BARRIER || i < place->partner || i > place->launch)
-        return;
-    if (w->fault->kind == HL_FAULT_EARLY_INIT) {
-        op->early = true;
-        op->fault = w->mark;
-    } else if (w->fault->kind == HL_FAULT_WRONG_GROUP && i == place->partner) {
-        op->group = (2u << w->program->ranks) - 1; /* one rank more than there are */
-        op->fault = w->mark;
-    }
-}
-
-/* The call leaves its stream for another one, behind what its stream has done so far. */
-static void push_forked(struct weaver *w, struct hl_op call)
-{
-    const uint8_t stream = (uint8_t)(w->program->n_streams - 1);
-    push_event(w, HL_OP_EVENT_RECORD, &call, call.stream, 0);
-    push_event(w, HL_OP_EVENT_WAIT, &call, stream, 0);
-    call.stream = stream;
-    push_marked(w, call);
-}
-
-static void push_join(struct weaver *w, const struct hl_op *after)
-{
-    push_event(w, HL_OP_EVENT_RECORD, after, (uint8_t)(w->program->n_streams - 1), 1);
-    push_event(w, HL_OP_EVENT_WAIT, after, after->stream, 1);
-}
-
-/* The call of a place, as the fault has it. */
-static void push_changed_call(struct weaver *w, struct hl_op call)
-{
-    switch (w->fault->kind) {
-    case HL_FAULT_SKIP_CALL: push_mark(w, &call); break;
-    case HL_FAULT_EXTRA_CALL:
-        hl_op_push(&w->list, call);
-        call.fault = w->mark;
-        hl_op_push(&w->list, call);
-        break;
-    case HL_FAULT_OTHER_SIZE: push_other_size(w, call); break;
-    case HL_FAULT_OTHER_STRATEGY:
-        call.protocol = hl_other_protocol(w->program, &call);
-        push_marked(w, call);
-        break;
-    case HL_FAULT_GRID_MISMATCH: push_smaller_grid(w, call); break;
-    case HL_FAULT_SWAP_ORDER: break; /* it follows its partner */
-    case HL_FAULT_SECOND_STREAM: push_forked(w, call); break;
-    default: hl_op_push(&w->list, call); break;
-    }
-}
-
-/* The call beside it. */
-static void push_partner(struct weaver *w, const struct hl_place *place)
-{
-    const struct hl_op partner = w->ops[place->partner];
-    if (w->fault->kind == HL_FAULT_SWAP_ORDER) {
-        push_marked(w, partner);
-        hl_op_push(&w->list, w->ops[place->op]);
-    } else {
-        hl_op_push(&w->list, partner);
-        push_join(w, &partner);
-    }
-}
-
 /*
  * Variants of graphs
  */
@@ -249,10 +60,10 @@ static bool has_partner(const struct hl_fault *f)
 }
 
 /* A variant of the same graph with the same places, or NULL. */
-static const struct variant *find_variant(const struct weaver *w, const struct variant *like)
+static const struct hl_variant *find_variant(const struct hl_weaver *w, const struct hl_variant *like)
 {
     for (uint32_t i = 0; i < w->n_variants; i++) {
-        const struct variant *v = &w->variants[i];
+        const struct hl_variant *v = &w->variants[i];
         bool same = v->source == like->source && v->n == like->n;
         for (uint32_t k = 0; same && k < v->n; k++)
             same = w->places.place[v->first + k].op == w->places.place[like->first + k].op;
@@ -263,7 +74,7 @@ static const struct variant *find_variant(const struct weaver *w, const struct v
 }
 
 /* Gives every launch that has places in its graph the variant that it takes. */
-static enum hl_status plan_variants(struct weaver *w, struct hl_error *error)
+static enum hl_status plan_variants(struct hl_weaver *w, struct hl_error *error)
 {
     const struct hl_places *places = &w->places;
     struct hl_program *p = w->program;
@@ -273,8 +84,8 @@ static enum hl_status plan_variants(struct weaver *w, struct hl_error *error)
             n++;
         if (is_eager(place) || !changes_graphs(w->fault))
             continue;
-        const struct variant new = { w->ops[place->launch].graph, p->n_graphs, i, n };
-        const struct variant *v = find_variant(w, &new);
+        const struct hl_variant new = { w->ops[place->launch].graph, p->n_graphs, i, n };
+        const struct hl_variant *v = find_variant(w, &new);
         if (!v) {
             if (p->n_graphs == HL_NONE - 1)
                 return hl_fail(error, HL_STATUS_USAGE, "a fault changes too many graphs: lower its `calls`");
@@ -288,7 +99,7 @@ static enum hl_status plan_variants(struct weaver *w, struct hl_error *error)
 }
 
 /* The place among places[0 .. n) whose call, or whose partner, is op `i`; they rise. */
-static const struct hl_place *place_at(const struct weaver *w, uint32_t i, const struct hl_place *place,
+static const struct hl_place *place_at(const struct hl_weaver *w, uint32_t i, const struct hl_place *place,
                                        uint32_t n)
 {
     for (uint32_t k = 0; k < n; k++)
@@ -297,11 +108,11 @@ static const struct hl_place *place_at(const struct weaver *w, uint32_t i, const
     return NULL;
 }
 
-static void push_variants_of(struct weaver *w, uint16_t source, const struct hl_op *end)
+static void push_variants_of(struct hl_weaver *w, uint16_t source, const struct hl_op *end)
 {
     const struct hl_graph range = w->program->graphs[w->fault->rank][source];
     for (uint32_t i = 0; i < w->n_variants; i++) {
-        const struct variant *v = &w->variants[i];
+        const struct hl_variant *v = &w->variants[i];
         if (v->source != source)
             continue;
         struct hl_op bound = *end;
@@ -313,9 +124,9 @@ static void push_variants_of(struct weaver *w, uint16_t source, const struct hl_
             if (!place)
                 hl_op_push(&w->list, w->ops[k]);
             else if (place->op == k)
-                push_changed_call(w, w->ops[k]);
+                hl_push_changed_call(w, w->ops[k]);
             else
-                push_partner(w, place);
+                hl_push_partner(w, place);
         }
         bound.kind = HL_OP_CAPTURE_END;
         hl_op_push(&w->list, bound);
@@ -327,40 +138,40 @@ static void push_variants_of(struct weaver *w, uint16_t source, const struct hl_
  */
 
 /* One op of the host's own list; `place` is where the fault strikes it, or NULL. */
-static void push_host_op(struct weaver *w, uint32_t i, const struct hl_place *place)
+static void push_host_op(struct hl_weaver *w, uint32_t i, const struct hl_place *place)
 {
     struct hl_op op = w->ops[i];
     if (op.kind == HL_OP_GRAPH_LAUNCH)
         op.graph = w->launched[i];
-    change_barrier(w, i, &op);
+    hl_change_barrier(w, i, &op);
     if (place && w->fault->kind == HL_FAULT_OTHER_BUCKET) {
-        op.graph = other_bucket(w, op.graph);
+        op.graph = hl_other_bucket(w, op.graph);
         op.fault = w->mark;
     }
     if (place && hl_fault_host_op(w->fault->kind) != HL_OP_KIND_COUNT)
-        push_before(w, hl_fault_host_op(w->fault->kind), &op);
+        hl_push_before(w, hl_fault_host_op(w->fault->kind), &op);
     else if (place && w->fault->kind == HL_FAULT_LATE_MEMSET)
-        push_marked(w, w->ops[place->partner]);
+        hl_push_marked(w, w->ops[place->partner]);
     if (place && w->fault->kind == HL_FAULT_EAGER_INSTEAD)
-        push_eagerly(w, op.graph);
+        hl_push_eagerly(w, op.graph);
     else if (!place || !is_eager(place))
         hl_op_push(&w->list, op);
     else if (place->op == i)
-        push_changed_call(w, op);
+        hl_push_changed_call(w, op);
     else
-        push_partner(w, place);
+        hl_push_partner(w, place);
     if (op.kind == HL_OP_CAPTURE_END)
         push_variants_of(w, op.graph, &op);
 }
 
-static void push_alloc(struct weaver *w)
+static void push_alloc(struct hl_weaver *w)
 {
     struct hl_op op = hl_op_make(HL_OP_ALLOC);
     op.block = w->block;
     hl_op_push(&w->list, op);
 }
 
-static void rewrite(struct weaver *w)
+static void rewrite(struct hl_weaver *w)
 {
     struct hl_rank_program *rank = &w->program->rank[w->fault->rank];
     const bool moves_init = w->fault->kind == HL_FAULT_LATE_MEMSET;
@@ -377,7 +188,7 @@ static void rewrite(struct weaver *w)
 }
 
 /* Swaps the new ops in; every rank gets ranges for the new graphs, empty where it does not capture them. */
-static bool commit(struct weaver *w)
+static bool commit(struct hl_weaver *w)
 {
     struct hl_program *p = w->program;
     for (int rank = 0; rank < p->ranks; rank++) {
@@ -399,7 +210,7 @@ static bool commit(struct weaver *w)
     return true;
 }
 
-static enum hl_status add_block(struct weaver *w, struct hl_error *error)
+static enum hl_status add_block(struct hl_weaver *w, struct hl_error *error)
 {
     struct hl_program *p = w->program;
     struct hl_block *blocks = realloc(p->blocks, (p->n_blocks + 1u) * sizeof *blocks);
@@ -411,7 +222,7 @@ static enum hl_status add_block(struct weaver *w, struct hl_error *error)
     return HL_STATUS_OK;
 }
 
-static enum hl_status weave(struct weaver *w, struct hl_error *error)
+static enum hl_status weave(struct hl_weaver *w, struct hl_error *error)
 {
     const struct hl_rank_program *rank = &w->program->rank[w->fault->rank];
     w->variants = calloc(w->places.n, sizeof *w->variants);
@@ -489,10 +300,10 @@ static enum hl_status weave_one(struct hl_program *program, int index, uint64_t 
                                 struct hl_error *error)
 {
     struct hl_fault_fate *fate = &program->fates[index];
-    struct weaver w = { .program = program,
-                        .fault = &program->config.faults[index],
-                        .mark = (uint16_t)(index + 1),
-                        .block = HL_NONE };
+    struct hl_weaver w = { .program = program,
+                           .fault = &program->config.faults[index],
+                           .mark = (uint16_t)(index + 1),
+                           .block = HL_NONE };
     w.ops = program->rank[w.fault->rank].ops;
     w.delay_ns = w.fault->delay_ns ? w.fault->delay_ns : draw_delay(random);
     enum hl_status status = hl_places_find(program, w.fault, &w.places, error);

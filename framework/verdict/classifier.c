@@ -29,20 +29,6 @@ struct row {
     hl_decide_fn decide; /* true: this is it; culprit, summary and perhaps other_cause are filled */
 };
 
-#define WAIT_TEXT_MAX 256
-
-/* Blames a slot of the given kind. */
-static const struct hl_slot_evidence *blame_wait(const struct hl_evidence *evidence, enum hl_wait_kind kind,
-                                                 struct hl_finding *finding, char *text)
-{
-    const struct hl_slot_evidence *slot = hl_wait_find(evidence, kind);
-    if (!slot)
-        return NULL;
-    hl_blame_slot(evidence, slot, finding);
-    hl_describe_wait(evidence, slot, text, WAIT_TEXT_MAX);
-    return slot;
-}
-
 /* A rank whose host is as asked and that is not past this point of the workspace, or -1. */
 static int find_host(const struct hl_evidence *evidence, enum hl_host_state state)
 {
@@ -54,8 +40,8 @@ static int find_host(const struct hl_evidence *evidence, enum hl_host_state stat
 
 static bool decide_dead(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
-    char text[WAIT_TEXT_MAX];
-    const struct hl_slot_evidence *slot = blame_wait(evidence, HL_WAIT_DEAD, finding, text);
+    char text[HL_WAIT_TEXT_MAX];
+    const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_DEAD, finding, text);
     if (slot) {
         hl_say(finding, "%s, which is dead", text);
         return true;
@@ -70,8 +56,8 @@ static bool decide_dead(const struct hl_evidence *evidence, struct hl_finding *f
 
 static bool decide_collision(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
-    char text[WAIT_TEXT_MAX];
-    const struct hl_slot_evidence *slot = blame_wait(evidence, HL_WAIT_REFUSED, finding, text);
+    char text[HL_WAIT_TEXT_MAX];
+    const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_REFUSED, finding, text);
     if (!slot)
         return false;
     const struct hl_layout *layout = &evidence->layout[slot->workspace];
@@ -112,7 +98,7 @@ static bool decide_concurrent(const struct hl_evidence *evidence, struct hl_find
 
 static bool decide_inversion(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
-    char text[WAIT_TEXT_MAX];
+    char text[HL_WAIT_TEXT_MAX];
     const struct hl_slot_evidence *slot = hl_wait_find_ring(evidence);
     if (!slot)
         return false;
@@ -125,8 +111,8 @@ static bool decide_inversion(const struct hl_evidence *evidence, struct hl_findi
 
 static bool decide_not_resident(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
-    char text[WAIT_TEXT_MAX];
-    const struct hl_slot_evidence *slot = blame_wait(evidence, HL_WAIT_NO_ROOM, finding, text);
+    char text[HL_WAIT_TEXT_MAX];
+    const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_NO_ROOM, finding, text);
     if (!slot)
         return false;
     const struct hl_residency *residency = &evidence->rank[slot->source].residency;
@@ -197,8 +183,8 @@ static bool is_left_out(const struct hl_evidence *evidence, const struct hl_slot
 
 static bool decide_extra_call_at_end(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
-    char text[WAIT_TEXT_MAX];
-    const struct hl_slot_evidence *slot = blame_wait(evidence, HL_WAIT_NOT_ISSUED, finding, text);
+    char text[HL_WAIT_TEXT_MAX];
+    const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_NOT_ISSUED, finding, text);
     if (!slot || !is_left_out(evidence, slot) || !is_extra_call(evidence, slot))
         return false;
     if (evidence->ranks == 2)
@@ -210,8 +196,8 @@ static bool decide_extra_call_at_end(const struct hl_evidence *evidence, struct 
 
 static bool decide_missing_call_at_end(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
-    char text[WAIT_TEXT_MAX];
-    const struct hl_slot_evidence *slot = blame_wait(evidence, HL_WAIT_NOT_ISSUED, finding, text);
+    char text[HL_WAIT_TEXT_MAX];
+    const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_NOT_ISSUED, finding, text);
     if (!slot || !is_left_out(evidence, slot))
         return false;
     const bool over = evidence->rank[slot->source].host == HL_HOST_EXITED;
@@ -242,8 +228,8 @@ static bool decide_left_at_barrier(const struct hl_evidence *evidence, struct hl
 
 static bool decide_host_blocked(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
-    char text[WAIT_TEXT_MAX];
-    const struct hl_slot_evidence *slot = blame_wait(evidence, HL_WAIT_NOT_ISSUED, finding, text);
+    char text[HL_WAIT_TEXT_MAX];
+    const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_NOT_ISSUED, finding, text);
     if (!slot) {
         const int blocked = find_host(evidence, HL_HOST_BLOCKED);
         for (int r = 0; r < evidence->ranks; r++)
@@ -266,8 +252,8 @@ static bool decide_host_blocked(const struct hl_evidence *evidence, struct hl_fi
 /* The host is held where nothing of the program's order holds it: whatever else is so, that comes first. */
 static bool decide_host_held(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
-    char text[WAIT_TEXT_MAX];
-    const struct hl_slot_evidence *slot = blame_wait(evidence, HL_WAIT_NOT_ISSUED, finding, text);
+    char text[HL_WAIT_TEXT_MAX];
+    const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_NOT_ISSUED, finding, text);
     const struct hl_rank_evidence *source = slot ? &evidence->rank[slot->source] : NULL;
     if (!slot || source->host != HL_HOST_BLOCKED || source->wait == HL_HOST_WAIT_ORDER)
         return false;
@@ -279,10 +265,10 @@ static bool decide_host_held(const struct hl_evidence *evidence, struct hl_findi
 
 static bool decide_stream_stalled(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
-    char text[WAIT_TEXT_MAX];
-    const struct hl_slot_evidence *slot = blame_wait(evidence, HL_WAIT_STREAM, finding, text);
+    char text[HL_WAIT_TEXT_MAX];
+    const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_STREAM, finding, text);
     if (!slot)
-        slot = blame_wait(evidence, HL_WAIT_BEHIND, finding, text);
+        slot = hl_blame_wait(evidence, HL_WAIT_BEHIND, finding, text);
     if (!slot)
         return false;
     finding->culprit.rank = slot->source;
@@ -292,8 +278,8 @@ static bool decide_stream_stalled(const struct hl_evidence *evidence, struct hl_
 
 static bool decide_init_race(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
-    char text[WAIT_TEXT_MAX];
-    const struct hl_slot_evidence *slot = blame_wait(evidence, HL_WAIT_ERASED_BY_INIT, finding, text);
+    char text[HL_WAIT_TEXT_MAX];
+    const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_ERASED_BY_INIT, finding, text);
     if (!slot)
         return false;
     if (!slot->history.known)
@@ -305,8 +291,8 @@ static bool decide_init_race(const struct hl_evidence *evidence, struct hl_findi
 
 static bool decide_late_clear(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
-    char text[WAIT_TEXT_MAX];
-    const struct hl_slot_evidence *slot = blame_wait(evidence, HL_WAIT_ERASED_BY_CLEAR, finding, text);
+    char text[HL_WAIT_TEXT_MAX];
+    const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_ERASED_BY_CLEAR, finding, text);
     if (!slot)
         return false;
     hl_say(finding, "%s: it was stored, and then the clear of call %u of rank %d erased it", text,
@@ -314,36 +300,10 @@ static bool decide_late_clear(const struct hl_evidence *evidence, struct hl_find
     return true;
 }
 
-/* CTAs of one call disagree about the buffer: one of them read the index before or after its time. */
-static bool decide_weak_ordering(const struct hl_evidence *evidence, struct hl_finding *finding)
-{
-    char text[WAIT_TEXT_MAX];
-    const struct hl_slot_evidence *slot = blame_wait(evidence, HL_WAIT_ELSEWHERE, finding, text);
-    if (slot) {
-        finding->other_cause = HL_CAUSE_ARRIVAL_STUCK;
-        hl_say(finding,
-               "%s, which stored it into buffer %d instead: it read the index before, or after, the time at "
-               "which "
-               "its grid agreed on one",
-               text, slot->elsewhere);
-        return true;
-    }
-    slot = blame_wait(evidence, HL_WAIT_ERASED_IN_CALL, finding, text);
-    if (!slot)
-        return false;
-    finding->other_cause = HL_CAUSE_LATE_CLEAR;
-    hl_say(
-        finding,
-        "%s: it was stored, and then a CTA of the same call, which clears another buffer, erased it: it read "
-        "the index when that had been moved on",
-        text);
-    return true;
-}
-
 static bool decide_lost_write(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
-    char text[WAIT_TEXT_MAX];
-    const struct hl_slot_evidence *slot = blame_wait(evidence, HL_WAIT_NEVER_STORED, finding, text);
+    char text[HL_WAIT_TEXT_MAX];
+    const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_NEVER_STORED, finding, text);
     if (!slot)
         return false;
     if (slot->history.known) {
@@ -360,8 +320,8 @@ static bool decide_lost_write(const struct hl_evidence *evidence, struct hl_find
 
 static bool decide_arrival(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
-    char text[WAIT_TEXT_MAX];
-    const struct hl_slot_evidence *slot = blame_wait(evidence, HL_WAIT_ARRIVALS, finding, text);
+    char text[HL_WAIT_TEXT_MAX];
+    const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_ARRIVALS, finding, text);
     if (!slot)
         return false;
     const struct hl_pending_call *pending =
@@ -410,7 +370,7 @@ static const struct row hang_rows[] = {
     { HL_CAUSE_PEER_HOST_BLOCKED, decide_host_blocked },
     { HL_CAUSE_INIT_RACE, decide_init_race },
     { HL_CAUSE_LATE_CLEAR, decide_late_clear },
-    { HL_CAUSE_WEAK_ORDERING, decide_weak_ordering },
+    { HL_CAUSE_WEAK_ORDERING, hl_decide_weak_ordering },
     { HL_CAUSE_LOST_WRITE, decide_lost_write },
     { HL_CAUSE_ARRIVAL_STUCK, decide_arrival },
     { HL_CAUSE_PEER_STREAM_STALLED, decide_stream_stalled },

@@ -118,3 +118,14 @@ void hl_describe_wait(const struct hl_evidence *evidence, const struct hl_slot_e
     snprintf(text, size, "rank %d waits in call %u (%s, workspace %d) for %s", slot->rank, slot->call,
              pending ? hl_protocol_word(pending->record.protocol) : "no record", slot->workspace, what);
 }
+
+const struct hl_slot_evidence *hl_blame_wait(const struct hl_evidence *evidence, enum hl_wait_kind kind,
+                                             struct hl_finding *finding, char *text)
+{
+    const struct hl_slot_evidence *slot = hl_wait_find(evidence, kind);
+    if (!slot)
+        return NULL;
+    hl_blame_slot(evidence, slot, finding);
+    hl_describe_wait(evidence, slot, text, HL_WAIT_TEXT_MAX);
+    return slot;
+}

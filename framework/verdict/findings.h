@@ -1,12 +1,17 @@
 /* How a finding is filled: the rows of the decision table share these. */
 #pragma once
 #include "classifier.h"
+#include "waits.h"
 
 #define HL_SAY __attribute__((format(printf, 2, 3)))
 
 /* The one sentence of a finding; too long a text is cut. */
 void hl_say(struct hl_finding *finding, const char *format, ...) HL_SAY;
 
+/* Blames the slot of the lowest call that is of this kind and says who waits for it; NULL: there is none. */
+#define HL_WAIT_TEXT_MAX 256
+const struct hl_slot_evidence *hl_blame_wait(const struct hl_evidence *evidence, enum hl_wait_kind kind,
+                                             struct hl_finding *finding, char *text);
 /* Names a slot, and the call that waits for it. */
 void hl_blame_slot(const struct hl_evidence *evidence, const struct hl_slot_evidence *slot,
                    struct hl_finding *finding);
@@ -23,6 +28,9 @@ const char *hl_compare_word(enum hl_compare compare);
 
 /* The rows that rest on diverging call sequences; each is true when it decides. Also used for wrong results.
  */
+bool hl_decide_epoch_skew(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_missing_call(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_lone_fallback(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_shape_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_strategy_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_grid_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding);
@@ -36,8 +44,6 @@ bool hl_decide_tool(const struct hl_evidence *evidence, struct hl_finding *findi
 bool hl_decide_early_trigger(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_baked_epoch(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_out_of_bounds(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_weak_ordering(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_stale_behind_flag(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_torn(const struct hl_evidence *evidence, struct hl_finding *finding);
-bool hl_decide_epoch_skew(const struct hl_evidence *evidence, struct hl_finding *finding);
-bool hl_decide_missing_call(const struct hl_evidence *evidence, struct hl_finding *finding);
-bool hl_decide_lone_fallback(const struct hl_evidence *evidence, struct hl_finding *finding);

@@ -2,6 +2,7 @@
  * a write outside of the workspace, half a row. */
 #include <stdio.h>
 #include "findings.h"
+#include "waits.h"
 
 bool hl_decide_early_trigger(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
@@ -97,5 +98,31 @@ bool hl_decide_stale_behind_flag(const struct hl_evidence *evidence, struct hl_f
            "of %g, "
            "so the flag was seen before the row",
            wrong->rank, wrong->record.call, wrong->token, wrong->element, wrong->got, wrong->want);
+    return true;
+}
+
+/* CTAs of one call disagree about the buffer: one of them read the index before or after its time. */
+bool hl_decide_weak_ordering(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    char text[HL_WAIT_TEXT_MAX];
+    const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_ELSEWHERE, finding, text);
+    if (slot) {
+        finding->other_cause = HL_CAUSE_ARRIVAL_STUCK;
+        hl_say(finding,
+               "%s, which stored it into buffer %d instead: it read the index before, or after, the time at "
+               "which "
+               "its grid agreed on one",
+               text, slot->elsewhere);
+        return true;
+    }
+    slot = hl_blame_wait(evidence, HL_WAIT_ERASED_IN_CALL, finding, text);
+    if (!slot)
+        return false;
+    finding->other_cause = HL_CAUSE_LATE_CLEAR;
+    hl_say(
+        finding,
+        "%s: it was stored, and then a CTA of the same call, which clears another buffer, erased it: it read "
+        "the index when that had been moved on",
+        text);
     return true;
 }

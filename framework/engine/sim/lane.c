@@ -261,13 +261,18 @@ enum hl_sim_result hl_sim_lane_step(struct hl_sim *s, uint32_t lane)
     return hl_sim_is_stream_lane(s, lane) ? stream_step(s, lane) : branch_step(s, lane);
 }
 
+static bool waits_for_device(const struct hl_sim *s, int rank)
+{
+    return s->hosts[rank].waiting && hl_sim_op(s, rank, s->hosts[rank].op)->kind == HL_OP_DEVICE_SYNC;
+}
+
 /* A kernel has ended: hosts of the same context may wait for that, and under a tool all ranks do. */
 static void wake_others(struct hl_sim *s, int rank)
 {
     for (int r = 0; r < s->ranks; r++)
         if (r != rank && s->outside[0].serialised)
             hl_sim_wake_rank(s, r);
-        else if (r != rank && s->hosts[r].waiting)
+        else if (r != rank && waits_for_device(s, r))
             hl_sim_wake(s, (uint32_t)r);
 }
 

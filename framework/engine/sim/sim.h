@@ -122,7 +122,7 @@ struct hl_sim {
     uint64_t now_ns;     /* set by the clock, for the feed and the traces */
 
     int ranks, streams, lanes, workspaces; /* streams and lanes per rank */
-    uint32_t queue_max, ctas_max, n_agents;
+    uint32_t queue_max, ctas_max, n_agents, first_flight;
     uint32_t words_max; /* of a workspace, the largest of the layouts */
     uint32_t guard;     /* words of canary on either side of it */
     uint32_t room_max;  /* CTAs that a GPU holds; UINT32_MAX under fair progress */
@@ -183,10 +183,7 @@ static inline uint32_t hl_sim_cta_agent(const struct hl_sim *s, uint32_t kernel,
 }
 
 /* With relaxed memory, the stores in flight come last. */
-static inline uint32_t hl_sim_first_flight(const struct hl_sim *s)
-{
-    return hl_sim_cta_agent(s, (uint32_t)(s->ranks * s->lanes) * HL_SIM_KERNELS_MAX, 0);
-}
+static inline uint32_t hl_sim_first_flight(const struct hl_sim *s) { return s->first_flight; }
 static inline bool hl_sim_is_relaxed(const struct hl_sim *s)
 {
     return s->config->world.memory == HL_MEMORY_RELAXED;

@@ -128,7 +128,8 @@ static bool allocate_data(struct hl_sim *s)
     s->residuals = allocate(s->program->n_sites * rows, sizeof *s->residuals, &failed);
     s->gamma = allocate(s->layout[0].row_words, sizeof *s->gamma, &failed);
     s->cx = allocate(lanes * HL_SIM_KERNELS_MAX, sizeof *s->cx, &failed);
-    s->n_agents = hl_sim_first_flight(s) + (hl_sim_is_relaxed(s) ? (uint32_t)s->ranks * HL_SIM_FLIGHTS : 0);
+    s->first_flight = hl_sim_cta_agent(s, (uint32_t)lanes * HL_SIM_KERNELS_MAX, 0);
+    s->n_agents = s->first_flight + (hl_sim_is_relaxed(s) ? (uint32_t)s->ranks * HL_SIM_FLIGHTS : 0);
     s->woken = allocate(s->n_agents, sizeof *s->woken, &failed);
     for (int rank = 0; rank < s->ranks; rank++)
         failed |= !allocate_rank(s, rank);

@@ -99,3 +99,18 @@ Test(faults_run, a_delay_that_is_not_given_is_drawn_and_does_no_harm)
 {
     expect_fault("host-delay", ", call: 9", "", MODES, "  - {verdict: pass}\n");
 }
+
+/* A one-shot grid may be larger than the room, because CTAs start in order (I7); a two-shot barrier may not.
+ */
+Test(faults_run, a_grid_without_room_lives_on_the_order_in_which_its_ctas_start)
+{
+    expect_cases("hanglab: 1\n"
+                 "name: dispatch\n"
+                 "world: {ranks: 4, placement: process, resident_ctas: 3}\n"
+                 "schedule: {layers: 2, sizes: [8], replays: 6, padding: false, pdl: false}\n"
+                 "runs: 6\n"
+                 "matrix:\n"
+                 "  world.progress: [lobe, obe]\n"
+                 "expect:\n"
+                 "  - {when: {world.progress: obe}, verdict: hang, cause: not-resident}\n");
+}

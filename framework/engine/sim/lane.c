@@ -3,6 +3,7 @@
  * A kernel starts when the one before it on the lane has completed, or, launched with PDL, when all CTAs of
  * that one have triggered or ended. Kernels complete in order. */
 #include "sim.h"
+#include "../rows.h"
 
 static struct hl_sim_kernel *in_flight(struct hl_sim *s, uint32_t lane, uint32_t index, uint32_t *ret_id)
 {
@@ -42,9 +43,23 @@ static bool may_launch(struct hl_sim *s, uint32_t lane, bool pdl)
     return pdl && l->count < HL_SIM_KERNELS_MAX && before->triggered == before->ctas;
 }
 
+/* The CTA of a kernel that starts next: the first, or under obe any of those that have not started. */
+static uint32_t next_cta(const struct hl_sim *s, uint32_t kernel)
+{
+    const struct hl_sim_kernel *k = &s->kernels[kernel];
+    if (s->config->world.progress != HL_PROGRESS_OBE)
+        return k->started;
+    uint32_t skip = (uint32_t)(hl_row_seed(s->seed, kernel, k->ticket, k->started) % (k->ctas - k->started));
+    uint32_t cta = 0;
+    while (s->ctas[kernel * s->ctas_max + cta].state != HL_CTA_PENDING || skip-- > 0)
+        cta++;
+    return cta;
+}
+
 static void start_cta(struct hl_sim *s, uint32_t kernel)
 {
-    const uint32_t cta = s->kernels[kernel].started++;
+    const uint32_t cta = next_cta(s, kernel);
+    s->kernels[kernel].started++;
     s->ctas[kernel * s->ctas_max + cta].state = HL_CTA_RUNNING;
     hl_sim_wake(s, hl_sim_cta_agent(s, kernel, cta));
 }

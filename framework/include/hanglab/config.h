@@ -28,7 +28,8 @@
 
 #define HL_PROGRESS_MODELS(X) \
     X(HL_PROGRESS_FAIR, "fair", "every CTA runs eventually") \
-    X(HL_PROGRESS_LOBE, "lobe", "CTAs start in order while there is room, and only started ones are sure to run on")
+    X(HL_PROGRESS_LOBE, "lobe", "CTAs start in order while there is room, and only started ones are sure to run on") \
+    X(HL_PROGRESS_OBE, "obe", "as lobe, but CTAs of a grid start in any order: the oversubscribed grid that few GPUs show")
 
 #define HL_MEMORY_MODELS(X) \
     X(HL_MEMORY_SC, "sc", "sequential consistency: a store is seen by all at once") \

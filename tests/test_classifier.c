@@ -308,14 +308,39 @@ Test(classifier, a_counter_left_behind_by_an_aborted_call)
     expect_hang(rig, HL_CAUSE_ARRIVAL_STUCK, 1, 2);
 }
 
-Test(classifier, two_workspaces_in_two_orders)
+/* Ranks 0 and 1 run a call of workspace 0, rank 2 one of workspace 1. */
+static struct hl_rig *ring_of_workspaces(void)
 {
     struct hl_rig *rig = mnnvl(3);
     hl_rig_issue(rig, 0, 0, HL_MNNVL_ONESHOT, 4, 0);
     hl_rig_issue(rig, 1, 0, HL_MNNVL_ONESHOT, 4, 0);
     hl_rig_issue(rig, 2, 1, HL_MNNVL_ONESHOT, 4, 1);
     cr_assert_not(hl_rig_run(rig));
+    return rig;
+}
+
+Test(classifier, two_workspaces_in_two_orders)
+{
+    struct hl_rig *rig = ring_of_workspaces();
+    for (int rank = 0; rank < 3; rank++) { /* the other call is on the stream, behind the first */
+        const uint8_t other = rank < 2;
+        const struct hl_call_record record = { .site = other,
+                                               .graph = UINT16_MAX,
+                                               .workspace = other,
+                                               .protocol = HL_MNNVL_ONESHOT,
+                                               .tokens = 4,
+                                               .exec_tokens = 4,
+                                               .rows_written = 4,
+                                               .ctas = 4 };
+        hl_watch_event(rig->watch,
+                       &(struct hl_event){ .kind = HL_EVENT_ENQUEUE, .rank = rank, .call = &record });
+    }
     expect_hang(rig, HL_CAUSE_ORDER_INVERSION, 0, 0);
+}
+
+Test(classifier, a_rank_that_left_out_a_call_of_one_workspace_waits_in_the_other)
+{
+    expect_hang(ring_of_workspaces(), HL_CAUSE_PEER_MISSING_CALL, 2, 0);
 }
 
 Test(classifier, two_workspaces_in_one_order_pass)

@@ -67,7 +67,8 @@ static void collect_calls(const struct hl_workspace_track *track, struct hl_rank
                        &(struct hl_pending_call){ .record = recent->record,
                                                   .enqueued_ns = recent->enqueued_ns,
                                                   .begun_ns = recent->begun_ns,
-                                                  .site_before = before ? before->record.site : UINT16_MAX });
+                                                  .site_before = before ? before->record.site : UINT16_MAX,
+                                                  .begins_round = before && before->round != recent->round });
     }
     if (track->enqueued > track->ended + kept)
         *records_dropped += track->enqueued - track->ended - kept;
@@ -108,7 +109,7 @@ static void collect_followed(const struct hl_watch *watch, uint64_t now_ns, stru
     }
 }
 
-static bool has_issued(const struct hl_watch *watch, const struct hl_divergence *divergence)
+static bool is_reached(const struct hl_watch *watch, const struct hl_divergence *divergence)
 {
     for (int r = 0; r < watch->ranks; r++)
         if (watch->rank[r].workspace[divergence->workspace].begun > divergence->call)
@@ -118,14 +119,77 @@ static bool has_issued(const struct hl_watch *watch, const struct hl_divergence 
 
 /* The hosts run ahead of the device, so a divergence that no rank has reached yet explains nothing so far:
  * one that has been reached comes first. */
-static void collect_divergence(const struct hl_watch *watch, struct hl_evidence *evidence)
+static void collect_divergence(const struct hl_watch *watch, const struct hl_divergence *of_workspaces,
+                               struct hl_divergence *ret_divergence)
 {
     for (int w = 0; w < watch->workspaces; w++) {
-        const struct hl_divergence *divergence = &watch->divergence[w];
-        if (divergence->found && (!evidence->divergence.found || (!has_issued(watch, &evidence->divergence) &&
-                                                                  has_issued(watch, divergence))))
-            evidence->divergence = *divergence;
+        const struct hl_divergence *divergence = &of_workspaces[w];
+        if (divergence->found &&
+            (!ret_divergence->found || (!is_reached(watch, ret_divergence) && is_reached(watch, divergence))))
+            *ret_divergence = *divergence;
     }
+}
+
+#define SHIFT_MAX 64
+
+/* Two places in the sequences of two ranks. */
+struct pairing {
+    const struct hl_workspace_track *a, *b;
+    uint32_t call_a, call_b;
+    bool rounds; /* the ranks' rounds must agree, too */
+};
+
+/* How many calls from there on ask for the same on both ranks, as far as both are kept; -1: not all of them
+ * do. */
+static int count_fitting(struct pairing p)
+{
+    for (int i = 0;; i++) {
+        const struct hl_recent_call *x = hl_recent_find(p.a, p.call_a + (uint32_t)i),
+                                    *y = hl_recent_find(p.b, p.call_b + (uint32_t)i);
+        if (!x || !y)
+            return i;
+        if (!hl_records_agree(&x->record, &y->record) || (p.rounds && x->round != y->round))
+            return -1;
+    }
+}
+
+/* A shift counts where more of the calls fit than it leaves out, and two at the least. */
+static int find_shift(const struct hl_workspace_track *most, const struct hl_workspace_track *odd,
+                      uint32_t call, bool rounds)
+{
+    if (count_fitting((struct pairing){ most, odd, call + 1, call + 1, rounds }) >= 0)
+        return 0; /* one call that differs, by itself */
+    for (int shift = 1; shift <= SHIFT_MAX; shift++) {
+        const uint32_t moved = call + (uint32_t)shift;
+        const int least = shift > 2 ? shift : 2;
+        if (count_fitting((struct pairing){ most, odd, moved, call, rounds }) >= least)
+            return shift;
+        if (count_fitting((struct pairing){ most, odd, call, moved, rounds }) >= least)
+            return -shift;
+    }
+    return 0;
+}
+
+static int count_agreeing(const struct hl_divergence *d, int ranks, int rank)
+{
+    int count = 0;
+    for (int r = 0; r < ranks; r++)
+        count += d->have[r] && d->have[rank] && hl_records_agree(&d->record[r], &d->record[rank]);
+    return count;
+}
+
+/* A call with other tokens may be just that, or the next call already: what follows tells. */
+static void collect_shifts(const struct hl_watch *watch, struct hl_divergence *d)
+{
+    int most = 0;
+    for (int r = 1; r < watch->ranks && d->found; r++)
+        if (count_agreeing(d, watch->ranks, r) > count_agreeing(d, watch->ranks, most))
+            most = r;
+    for (int r = 0; r < watch->ranks && d->found; r++)
+        if (d->have[r] && !hl_records_agree(&d->record[r], &d->record[most]))
+            d->shift[r] = find_shift(
+                &watch->rank[most].workspace[d->workspace], &watch->rank[r].workspace[d->workspace], d->call,
+                d->call == 0 || (d->have_before && d->round_before[r] == d->round_before[most]));
 }
 
 static void collect_flags(const struct hl_probe *probe, struct hl_evidence *evidence)
@@ -172,7 +236,9 @@ int hl_watch_collect(struct hl_watch *watch, const struct hl_probe *probe, uint6
 {
     hl_evidence_init(evidence);
     collect_followed(watch, now_ns, evidence);
-    collect_divergence(watch, evidence);
+    collect_divergence(watch, watch->divergence, &evidence->divergence);
+    collect_shifts(watch, &evidence->divergence);
+    collect_divergence(watch, watch->lag, &evidence->lag);
     if (!probe)
         return 0;
     collect_flags(probe, evidence);

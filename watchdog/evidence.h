@@ -40,6 +40,7 @@ struct hl_pending_call {
     struct hl_call_record record;
     uint64_t enqueued_ns, begun_ns; /* begun_ns UINT64_MAX: not begun */
     uint16_t site_before;           /* of the rank's call before it; UINT16_MAX: not known */
+    bool begins_round;              /* the rank's host left a blocking op between that call and this one */
 };
 
 #define HL_PENDING_MAX 16
@@ -88,6 +89,12 @@ struct hl_divergence {
     bool have[HL_RANKS_MAX];                    /* the rank has issued a call of this number */
     struct hl_call_record before[HL_RANKS_MAX]; /* the rank's call before it */
     bool have_before;
+    /* Blocking ops that the rank's host had left when it issued the call, and the one before it: which round
+     * of its program it is in. */
+    uint32_t round[HL_RANKS_MAX], round_before[HL_RANKS_MAX];
+    /* Calls by which a rank's records from here on lie ahead of those of most ranks (below 0: behind them),
+     * where they fit only so; else 0. */
+    int shift[HL_RANKS_MAX];
 };
 
 /* What the oracle found in the first wrong result. */
@@ -134,6 +141,7 @@ struct hl_evidence {
     uint32_t n_slots;
     uint32_t slots_left_out; /* beyond HL_SLOTS_MAX */
     struct hl_divergence divergence;
+    struct hl_divergence lag; /* the first call that ranks issued in different rounds of their programs */
     struct hl_wrong_result wrong;
     struct hl_stray_write stray;
     uint64_t records_dropped; /* pending calls whose record the watchdog could not keep */

@@ -15,7 +15,7 @@ static bool is_unfinished(const struct hl_recent_call *recent)
 
 /* What the ranks of a collective must agree in (invariants I1, I2, I13). The grid matters only where CTAs of
  * equal number meet in a barrier. */
-static bool records_agree(const struct hl_call_record *a, const struct hl_call_record *b)
+bool hl_records_agree(const struct hl_call_record *a, const struct hl_call_record *b)
 {
     return a->site == b->site && a->tokens == b->tokens && a->exec_tokens == b->exec_tokens &&
            a->protocol == b->protocol && a->dtype == b->dtype &&
@@ -29,18 +29,40 @@ static void note_record(const struct hl_watch *watch, struct hl_divergence *dive
     if (!recent)
         return;
     divergence->record[rank] = recent->record;
+    divergence->round[rank] = recent->round;
     divergence->have[rank] = true;
     const struct hl_recent_call *before =
         divergence->call ? hl_recent_find(track, divergence->call - 1) : NULL;
     divergence->have_before = divergence->have_before && before;
-    if (before)
+    if (before) {
         divergence->before[rank] = before->record;
+        divergence->round_before[rank] = before->round;
+    }
 }
 
-/* Keeps the divergence of the lowest call number, with the records of all ranks that have issued it. */
-static void compare_with_peers(struct hl_watch *watch, int rank, const struct hl_call_record *record)
+/* Were the ranks together at the call before, and are not any more? Rounds mean something only then: in a
+ * server, one rank may block more often than the others for reasons of its own. */
+static bool rounds_part(const struct hl_watch *watch, int rank, int peer, const struct hl_call_record *record)
 {
-    struct hl_divergence *divergence = &watch->divergence[record->workspace];
+    const struct hl_workspace_track *a = &watch->rank[rank].workspace[record->workspace],
+                                    *b = &watch->rank[peer].workspace[record->workspace];
+    const struct hl_recent_call *a_now = hl_recent_find(a, record->call),
+                                *b_now = hl_recent_find(b, record->call);
+    if (!a_now || !b_now || a_now->round == b_now->round)
+        return false;
+    if (record->call == 0)
+        return true;
+    const struct hl_recent_call *a_before = hl_recent_find(a, record->call - 1),
+                                *b_before = hl_recent_find(b, record->call - 1);
+    return a_before && b_before && a_before->round == b_before->round;
+}
+
+/* Keeps the divergence (or lag) of the lowest call number, with the records of all ranks that have issued it.
+ */
+static void compare_with_peers(struct hl_watch *watch, int rank, const struct hl_call_record *record,
+                               struct hl_divergence *divergence)
+{
+    const bool by_round = divergence == &watch->lag[record->workspace];
     if (divergence->found && record->call >= divergence->call) {
         if (record->call == divergence->call)
             note_record(watch, divergence, rank);
@@ -49,7 +71,8 @@ static void compare_with_peers(struct hl_watch *watch, int rank, const struct hl
     for (int peer = 0; peer < watch->ranks; peer++) {
         const struct hl_recent_call *other =
             hl_recent_find(&watch->rank[peer].workspace[record->workspace], record->call);
-        if (!other || records_agree(record, &other->record))
+        if (!other ||
+            (by_round ? !rounds_part(watch, rank, peer, record) : hl_records_agree(record, &other->record)))
             continue;
         *divergence = (struct hl_divergence){
             .found = true, .workspace = record->workspace, .call = record->call, .have_before = true
@@ -72,29 +95,41 @@ static struct hl_recent_call *remember(struct hl_watch *watch, const struct hl_e
     *recent = (struct hl_recent_call){ .state = HL_CALL_ENQUEUED,
                                        .enqueued_ns = event->time_ns,
                                        .begun_ns = UINT64_MAX,
+                                       .round = watch->rank[event->rank].round,
                                        .record = *event->call };
-    compare_with_peers(watch, event->rank, event->call);
+    compare_with_peers(watch, event->rank, event->call, &watch->divergence[event->call->workspace]);
+    compare_with_peers(watch, event->rank, event->call, &watch->lag[event->call->workspace]);
     return recent;
+}
+
+static void note_overlap(struct hl_overlap *overlap, const struct hl_recent_call *first,
+                         const struct hl_event *event)
+{
+    if (!overlap->seen)
+        *overlap = (struct hl_overlap){ .seen = true,
+                                        .workspace = event->call->workspace,
+                                        .first = first->record.call,
+                                        .second = event->call->call,
+                                        .time_ns = event->time_ns };
 }
 
 /* Calls of one stream may overlap under programmatic dependent launch, but none begins, that is, gets past
  * its wait, before the one in front of it has ended (I4); calls of two streams must not overlap at all (I3).
- */
+ * One that begins before an earlier one of another stream has begun is ordered by nothing either. */
 static void look_for_overlap(struct hl_rank_track *rank, const struct hl_event *event)
 {
     const struct hl_workspace_track *track = &rank->workspace[event->call->workspace];
+    const uint32_t call = event->call->call;
     for (int i = 0; i < track->n_running; i++) {
         const struct hl_recent_call *other = hl_recent_find(track, track->running[i]);
-        if (!other)
-            continue;
-        struct hl_overlap *overlap =
-            other->record.stream == event->call->stream ? &rank->early : &rank->overlap;
-        if (!overlap->seen)
-            *overlap = (struct hl_overlap){ .seen = true,
-                                            .workspace = event->call->workspace,
-                                            .first = other->record.call,
-                                            .second = event->call->call,
-                                            .time_ns = event->time_ns };
+        if (other)
+            note_overlap(other->record.stream == event->call->stream ? &rank->early : &rank->overlap, other,
+                         event);
+    }
+    for (uint32_t back = 1; back <= HL_RUNNING_MAX && back <= call; back++) {
+        const struct hl_recent_call *other = hl_recent_find(track, call - back);
+        if (other && other->state == HL_CALL_ENQUEUED && other->record.stream != event->call->stream)
+            note_overlap(&rank->overlap, other, event);
     }
 }
 
@@ -150,10 +185,20 @@ static void follow_end(struct hl_watch *watch, const struct hl_event *event)
     count_rotation(track, event->call->protocol);
 }
 
+/* A launch that had to wait for a place in the queue is no end of a round. */
+static void take_back_round(struct hl_rank_track *rank, const struct hl_call_record *record)
+{
+    if (rank->waited_op != record->launch)
+        return;
+    rank->round--;
+    rank->waited_op = UINT32_MAX;
+}
+
 void hl_follow_call(struct hl_watch *watch, const struct hl_event *event)
 {
     switch (event->kind) {
     case HL_EVENT_ENQUEUE:
+        take_back_round(&watch->rank[event->rank], event->call);
         watch->rank[event->rank].workspace[event->call->workspace].enqueued++;
         remember(watch, event);
         break;

@@ -13,6 +13,8 @@ struct hl_watch *hl_watch_create(int ranks, int workspaces, uint64_t threshold_n
     watch->workspaces = workspaces;
     watch->threshold_ns = threshold_ns;
     for (int r = 0; r < ranks; r++)
+        watch->rank[r].waited_op = UINT32_MAX;
+    for (int r = 0; r < ranks; r++)
         for (int w = 0; w < workspaces; w++) {
             watch->rank[r].workspace[w].initialised_ns = UINT64_MAX;
             watch->rank[r].workspace[w].first_begun_ns = UINT64_MAX;
@@ -64,6 +66,8 @@ static void follow_rank(struct hl_watch *watch, const struct hl_event *event)
         rank->group = event->group;
         rank->wait = event->wait;
         rank->in_op = event->kind == HL_EVENT_HOST_BEGIN;
+        rank->round += !rank->in_op;
+        rank->waited_op = rank->in_op ? UINT32_MAX : event->op;
         break;
     case HL_EVENT_ENQUEUE:
     case HL_EVENT_CALL_BEGIN:

@@ -13,6 +13,7 @@ enum hl_call_state { HL_CALL_NONE, HL_CALL_ENQUEUED, HL_CALL_BEGUN, HL_CALL_ENDE
 struct hl_recent_call {
     enum hl_call_state state;
     uint64_t enqueued_ns, begun_ns;
+    uint32_t round; /* of its rank's host when it was enqueued */
     struct hl_call_record record;
 };
 
@@ -29,6 +30,8 @@ struct hl_rank_track {
     bool exited;
     uint32_t op, group;
     enum hl_host_wait wait;
+    uint32_t round;     /* blocking ops that the host has left: a round of its program lies between two */
+    uint32_t waited_op; /* the last of them; UINT32_MAX: none */
     uint64_t progress_ns;
     struct hl_overlap overlap, early;
     struct hl_workspace_track workspace[HL_WORKSPACES_MAX];
@@ -46,11 +49,15 @@ struct hl_watch {
     uint64_t ended;
     uint64_t durations[HL_DURATION_BUCKETS];
     struct hl_divergence divergence[HL_WORKSPACES_MAX];
+    struct hl_divergence lag[HL_WORKSPACES_MAX]; /* the same call, asked for in different rounds */
     struct hl_rank_track rank[];
 };
 
 /* The record of a call, or NULL where it is not kept. */
 const struct hl_recent_call *hl_recent_find(const struct hl_workspace_track *track, uint32_t call);
+
+/* Do two ranks ask for the same thing? */
+bool hl_records_agree(const struct hl_call_record *a, const struct hl_call_record *b);
 
 /* The call events: enqueue, call-begin, call-end. */
 void hl_follow_call(struct hl_watch *watch, const struct hl_event *event);

@@ -99,7 +99,7 @@ static bool decide_concurrent(const struct hl_evidence *evidence, struct hl_find
 static bool decide_inversion(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
     char text[HL_WAIT_TEXT_MAX];
-    const struct hl_slot_evidence *slot = hl_wait_find_ring(evidence);
+    const struct hl_slot_evidence *slot = hl_wait_find_ring(evidence, HL_WAIT_BEHIND);
     if (!slot)
         return false;
     hl_blame_slot(evidence, slot, finding);
@@ -146,67 +146,6 @@ static bool decide_short_clear(const struct hl_evidence *evidence, struct hl_fin
                "older call left there was not cleared",
                wrong->rank, wrong->token, call);
     }
-    return true;
-}
-
-/* The ranks that have issued a call, and their number. */
-static int count_issuers(const struct hl_evidence *evidence, int workspace, uint32_t call)
-{
-    int count = 0;
-    for (int r = 0; r < evidence->ranks; r++)
-        count += hl_has_enqueued(evidence, r, workspace, call);
-    return count;
-}
-
-/* The source has ended or can never go on without the call: is it the waiting rank that made one too many?
- * Most ranks are right; of two, a repeated site tells. */
-static bool is_extra_call(const struct hl_evidence *evidence, const struct hl_slot_evidence *slot)
-{
-    const int issuers = count_issuers(evidence, slot->workspace, slot->call);
-    if (issuers * 2 != evidence->ranks)
-        return issuers * 2 < evidence->ranks;
-    const struct hl_pending_call *pending =
-        hl_pending_find(evidence, slot->rank, slot->workspace, slot->call);
-    return pending && pending->site_before == pending->record.site;
-}
-
-/* Will the source never issue the call? Nothing can go on any more, its program is over, or its host is
- * already behind the op that made its peer's call. */
-static bool is_left_out(const struct hl_evidence *evidence, const struct hl_slot_evidence *slot)
-{
-    const struct hl_pending_call *pending =
-        hl_pending_find(evidence, slot->rank, slot->workspace, slot->call);
-    const struct hl_rank_evidence *source = &evidence->rank[slot->source];
-    return source->host == HL_HOST_EXITED || evidence->quiescent ||
-           (pending && source->op > pending->record.launch);
-}
-
-static bool decide_extra_call_at_end(const struct hl_evidence *evidence, struct hl_finding *finding)
-{
-    char text[HL_WAIT_TEXT_MAX];
-    const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_NOT_ISSUED, finding, text);
-    if (!slot || !is_left_out(evidence, slot) || !is_extra_call(evidence, slot))
-        return false;
-    if (evidence->ranks == 2)
-        finding->other_cause = HL_CAUSE_PEER_MISSING_CALL;
-    hl_say(finding, "%s, but only %d of %d ranks ever made that call: it is one too many", text,
-           count_issuers(evidence, slot->workspace, slot->call), evidence->ranks);
-    return true;
-}
-
-static bool decide_missing_call_at_end(const struct hl_evidence *evidence, struct hl_finding *finding)
-{
-    char text[HL_WAIT_TEXT_MAX];
-    const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_NOT_ISSUED, finding, text);
-    if (!slot || !is_left_out(evidence, slot))
-        return false;
-    const bool over = evidence->rank[slot->source].host == HL_HOST_EXITED;
-    finding->culprit.rank = slot->source;
-    if (evidence->ranks == 2)
-        finding->other_cause = HL_CAUSE_EPOCH_SKEW;
-    hl_say(finding, "%s, which never made that call: it made %u calls and %s", text,
-           evidence->rank[slot->source].workspace[slot->workspace].enqueued,
-           over ? "its program is over" : "its host is past it");
     return true;
 }
 
@@ -360,12 +299,14 @@ static const struct row hang_rows[] = {
     { HL_CAUSE_OUT_OF_BOUNDS, hl_decide_out_of_bounds },
     { HL_CAUSE_EARLY_TRIGGER, hl_decide_early_trigger },
     { HL_CAUSE_CONCURRENT_CALLS, decide_concurrent },
+    { HL_CAUSE_PEER_MISSING_CALL, hl_decide_ring_of_skipped },
+    { HL_CAUSE_EPOCH_SKEW, hl_decide_ring_of_extra },
     { HL_CAUSE_ORDER_INVERSION, decide_inversion },
     { HL_CAUSE_NOT_RESIDENT, decide_not_resident },
     { HL_CAUSE_SHORT_CLEAR, decide_short_clear },
     { HL_CAUSE_PEER_HOST_BLOCKED, decide_host_held },
-    { HL_CAUSE_EPOCH_SKEW, decide_extra_call_at_end },
-    { HL_CAUSE_PEER_MISSING_CALL, decide_missing_call_at_end },
+    { HL_CAUSE_EPOCH_SKEW, hl_decide_extra_call_at_end },
+    { HL_CAUSE_PEER_MISSING_CALL, hl_decide_missing_call_at_end },
     { HL_CAUSE_PEER_MISSING_CALL, decide_left_at_barrier },
     { HL_CAUSE_PEER_HOST_BLOCKED, decide_host_blocked },
     { HL_CAUSE_INIT_RACE, decide_init_race },

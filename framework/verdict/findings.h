@@ -47,3 +47,9 @@ bool hl_decide_out_of_bounds(const struct hl_evidence *evidence, struct hl_findi
 bool hl_decide_weak_ordering(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_stale_behind_flag(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_torn(const struct hl_evidence *evidence, struct hl_finding *finding);
+
+/* The rows about calls that a rank has never enqueued. */
+bool hl_decide_ring_of_skipped(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_ring_of_extra(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_extra_call_at_end(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_missing_call_at_end(const struct hl_evidence *evidence, struct hl_finding *finding);

@@ -86,7 +86,8 @@ static enum hl_wait_kind kind_before_begin(const struct hl_evidence *evidence,
     if (runs_call(evidence, slot->source, slot->workspace, false))
         return HL_WAIT_DERIVED;
     if (runs_call(evidence, slot->source, slot->workspace, true))
-        return HL_WAIT_BEHIND;
+        return hl_has_enqueued(evidence, slot->source, slot->workspace, slot->call) ? HL_WAIT_BEHIND
+                                                                                    : HL_WAIT_ABSENT;
     if (!hl_has_enqueued(evidence, slot->source, slot->workspace, slot->call))
         return HL_WAIT_NOT_ISSUED;
     return has_no_room(evidence, slot->source) ? HL_WAIT_NO_ROOM : HL_WAIT_STREAM;
@@ -130,16 +131,18 @@ static void close_over(uint32_t *reach, int ranks)
                 reach[from] |= reach[via];
 }
 
-const struct hl_slot_evidence *hl_wait_find_ring(const struct hl_evidence *evidence)
+static bool is_ring_kind(enum hl_wait_kind kind) { return kind == HL_WAIT_BEHIND || kind == HL_WAIT_ABSENT; }
+
+const struct hl_slot_evidence *hl_wait_find_ring(const struct hl_evidence *evidence, enum hl_wait_kind kind)
 {
     uint32_t reach[HL_RANKS_MAX] = { 0 };
     for (uint32_t i = 0; i < evidence->n_slots; i++)
-        if (hl_wait_kind_of(evidence, &evidence->slots[i]) == HL_WAIT_BEHIND)
+        if (is_ring_kind(hl_wait_kind_of(evidence, &evidence->slots[i])))
             reach[evidence->slots[i].rank] |= 1u << evidence->slots[i].source;
     close_over(reach, evidence->ranks);
     for (uint32_t i = 0; i < evidence->n_slots; i++) {
         const struct hl_slot_evidence *slot = &evidence->slots[i];
-        if (hl_wait_kind_of(evidence, slot) == HL_WAIT_BEHIND && reach[slot->source] >> slot->rank & 1)
+        if (hl_wait_kind_of(evidence, slot) == kind && reach[slot->source] >> slot->rank & 1)
             return slot;
     }
     return NULL;

@@ -64,6 +64,8 @@ static json_t *record_json(const struct hl_call_record *r)
         set(json, "node", json_integer(r->node));
         set(json, "replay", json_integer(r->replay));
     }
+    if (json && r->epoch != 0)
+        set(json, "host_epoch", json_integer(r->epoch - 1));
     return json;
 }
 
@@ -73,8 +75,19 @@ static json_t *residency_json(const struct hl_residency *r)
                              (json_int_t)r->started, "ended", (json_int_t)r->ended);
     if (json && r->room != UINT32_MAX)
         set(json, "room", json_integer(r->room));
+    if (json && r->foreign != 0)
+        set(json, "foreign_ctas", json_integer(r->foreign));
     return json;
 }
+
+static json_t *overlap_json(const struct hl_overlap *o)
+{
+    return json_pack("{s:i, s:I, s:I, s:I}", "workspace", o->workspace, "first", (json_int_t)o->first,
+                     "second", (json_int_t)o->second, "time_ns", (json_int_t)o->time_ns);
+}
+
+/* enum hl_host_wait */
+static const char *const host_waits[] = { "its turn", "the device", "a signal to go on" };
 
 static json_t *rank_json(const struct hl_bundle *b, int rank)
 {
@@ -98,10 +111,13 @@ static json_t *rank_json(const struct hl_bundle *b, int rank)
     set(json, "pending", pending);
     set(json, "residency", residency_json(&r->residency));
     if (r->overlap.seen)
-        set(json, "overlap",
-            json_pack("{s:i, s:I, s:I, s:I}", "workspace", r->overlap.workspace, "first",
-                      (json_int_t)r->overlap.first, "second", (json_int_t)r->overlap.second, "time_ns",
-                      (json_int_t)r->overlap.time_ns));
+        set(json, "overlap", overlap_json(&r->overlap));
+    if (r->early.seen)
+        set(json, "early", overlap_json(&r->early));
+    if (r->host == HL_HOST_BLOCKED)
+        set(json, "waits_for", json_string(host_waits[r->wait]));
+    if (r->group != 0)
+        set(json, "barrier_of_ranks", hex(r->group));
     return json;
 }
 
@@ -119,6 +135,17 @@ static json_t *divergence_json(const struct hl_evidence *e)
     }
     return json_pack("{s:i, s:I, s:o}", "workspace", d->workspace, "call", (json_int_t)d->call, "ranks",
                      ranks);
+}
+
+static json_t *stray_json(const struct hl_stray_write *s)
+{
+    json_t *json = json_pack("{s:i, s:i, s:I, s:o}", "rank", s->rank, "workspace", s->workspace, "distance",
+                             (json_int_t)s->distance, "value", hex(s->value));
+    if (json && s->by_rank >= 0) {
+        set(json, "by_rank", json_integer(s->by_rank));
+        set(json, "by_call", json_integer(s->by_call));
+    }
+    return json;
 }
 
 static json_t *wrong_json(const struct hl_wrong_result *w)
@@ -226,6 +253,10 @@ json_t *hl_bundle_verdict_json(const struct hl_bundle *b)
         set(json, "crash", json_string(e->crash_reason));
     if (e->wrong.kind != HL_WRONG_NONE)
         set(json, "wrong", wrong_json(&e->wrong));
+    if (e->stray.found)
+        set(json, "stray_write", stray_json(&e->stray));
+    if (e->serialised)
+        set(json, "serialised", json_true());
     if (e->divergence.found)
         set(json, "divergence", divergence_json(e));
     json_t *ranks = json_array();

@@ -110,25 +110,26 @@
       "TRT-LLM#18834, sglang#31117, NCCL#1901") \
     X(HL_CAUSE_BAKED_EPOCH, "baked-epoch", \
       "a call number was passed by the host and frozen into a graph, so every replay uses the same one", \
-      "the epoch or flag value of successive replays does not change", \
+      "the number that the host passed to a call is not the call's own but the one of its capture", \
       "keep epochs in device memory that the kernel itself advances", "flashinfer#3950, flashinfer#3745") \
     X(HL_CAUSE_WEAK_ORDERING, "weak-ordering", \
       "a store became visible before one that it should have followed", \
-      "a flag or counter has its new value while the data that it announces is old", \
+      "a flag has its new value while the row that it announces is old, or CTAs of one call took different " \
+      "buffers", \
       "release the flag and acquire it at system scope, or let the data be the flag", \
       "TRT-LLM#8612, tokenspeed#351, vllm#8558, vllm#57059") \
     X(HL_CAUSE_TORN_READ, "torn-read", \
       "a poll took a slot for complete after looking at only some of its words", \
-      "a wrong row has some words of this call and some of the sentinel", \
+      "a row is right in one 8-byte half of every 16 bytes and wrong in the other", \
       "test every 32-bit word that was read: only 8 bytes are sure to arrive at once", \
       "flashinfer#3550, vllm#57059") \
     X(HL_CAUSE_EARLY_TRIGGER, "early-trigger", \
       "the next kernel was let go before this one's results were written", \
-      "a consumer read the outputs before the call's last store", \
+      "a call began before the one in front of it on its stream had ended, so it did not wait for it", \
       "trigger completion at the end, or let the consumer wait for the grid first", \
       "vllm#45448, sglang#29274, vllm#34412, flashinfer#5081") \
     X(HL_CAUSE_OUT_OF_BOUNDS, "out-of-bounds", "a kernel accessed memory that is not its own", \
-      "the device reported an illegal or misaligned address", \
+      "the device reported an illegal or misaligned address, or the guard around a workspace was written", \
       "compare tokens and hidden size with what the workspace was made for; run compute-sanitizer", \
       "flashinfer#3869, flashinfer#4473, TRT-LLM#5698, flashinfer#1986") \
     X(HL_CAUSE_MISSING_ALLREDUCE, "missing-allreduce", "a rank normed its own rows without any allreduce", \
@@ -137,12 +138,12 @@
       "sglang#20384, sglang#30700, sglang#32963") \
     X(HL_CAUSE_WRONG_GROUP, "wrong-group", \
       "ranks meet in different groups, or wait for ranks that are not in theirs", \
-      "a rank waits for a peer outside of the group that was given to it", \
+      "a rank's barrier waits for a rank outside of the group that was given to it", \
       "pass the group to every rendezvous; the default is the whole world", \
       "flashinfer#3247, vllm#45917, sglang#24452") \
     X(HL_CAUSE_FOREIGN_KERNEL, "foreign-kernel", \
       "another kernel occupies the GPU or the stream and does not end", \
-      "a kernel that is no call of the subject runs without progress in front of the awaited one", \
+      "CTAs cannot start because a kernel that is no call of any rank holds the room of the GPU", \
       "debug that kernel: the allreduce is only where the ranks meet", \
       "flashinfer#3971, sglang#30919, flashinfer#3279, flashinfer#3329") \
     X(HL_CAUSE_DRIVER_STALL, "driver-stall", \
@@ -151,7 +152,7 @@
       "save the driver's log, try another driver version; no change of the kernel helps", \
       "pytorch#196133, sglang#38300") \
     X(HL_CAUSE_TOOL_INDUCED, "tool-induced", "a tool serialises what must run together", \
-      "the stall goes away when the tool is not loaded", \
+      "a tool serialises, one rank's call runs and waits, and another rank's is not let start", \
       "use a lighter level of detail; never serialise kernels of different ranks", "vllm#48486, rccl#2191") \
     X(HL_CAUSE_UNKNOWN, "unknown", "the evidence fits no cause of this table", \
       "no row of the decision table applies", \

@@ -100,3 +100,11 @@ Test(mutants, baked_epoch_is_right_eagerly_and_wrong_in_replays)
                   "  - {when: {schedule.mode: eager}, verdict: pass}\n"
                   "  - {verdict: hang, cause: baked-epoch}\n");
 }
+
+Test(mutants, a_late_look_at_the_index_leaves_a_norm_in_another_buffer)
+{
+    expect_mutant("relaxed-arrival",
+                  "  subject.strategy: [twoshot]\n"
+                  "schedule: {layers: 2, sizes: [512, 64, 16], replays: 8}\n",
+                  "  - {verdict: hang, cause: weak-ordering}\n");
+}

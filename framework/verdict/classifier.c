@@ -315,6 +315,7 @@ static const struct row hang_rows[] = {
     { HL_CAUSE_LOST_WRITE, decide_lost_write },
     { HL_CAUSE_ARRIVAL_STUCK, decide_arrival },
     { HL_CAUSE_PEER_STREAM_STALLED, decide_stream_stalled },
+    { HL_CAUSE_WEAK_ORDERING, hl_decide_wrong_buffer },
     { HL_CAUSE_UNKNOWN, decide_unknown_hang },
 };
 

@@ -126,3 +126,37 @@ bool hl_decide_weak_ordering(const struct hl_evidence *evidence, struct hl_findi
         text);
     return true;
 }
+
+static bool misses_nothing(const struct hl_evidence *evidence, int rank)
+{
+    for (uint32_t i = 0; i < evidence->n_slots; i++)
+        if (evidence->slots[i].rank == rank && evidence->slots[i].state != HL_SLOT_ARRIVED)
+            return false;
+    return true;
+}
+
+/* A call that has all its rows, whose leader has moved the buffer index on, and that does not end: the CTA
+ * that still waits looks at another buffer. */
+bool hl_decide_wrong_buffer(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    for (int r = 0; r < evidence->ranks; r++) {
+        const struct hl_rank_evidence *rank = &evidence->rank[r];
+        const struct hl_pending_call *call = &rank->pending[0];
+        if (rank->n_pending == 0 || call->begun_ns == UINT64_MAX || !misses_nothing(evidence, r) ||
+            hl_protocol_family(call->record.protocol) != HL_FAMILY_MNNVL)
+            continue;
+        const struct hl_workspace_evidence *w = &rank->workspace[call->record.workspace];
+        const uint32_t depth = evidence->layout[call->record.workspace].depth;
+        if (!w->known || w->flags[HL_MNNVL_CURRENT] != (w->rotations + 1) % depth)
+            continue;
+        hl_blame_call(r, &call->record, finding);
+        finding->other_cause = HL_CAUSE_ARRIVAL_STUCK;
+        hl_say(finding,
+               "call %u of rank %d has all its rows and its buffer index has been moved on, and it does not "
+               "end: a "
+               "CTA read the index after that and waits in another buffer",
+               call->record.call, r);
+        return true;
+    }
+    return false;
+}

@@ -322,19 +322,10 @@ static struct hl_rig *ring_of_workspaces(void)
 Test(classifier, two_workspaces_in_two_orders)
 {
     struct hl_rig *rig = ring_of_workspaces();
-    for (int rank = 0; rank < 3; rank++) { /* the other call is on the stream, behind the first */
-        const uint8_t other = rank < 2;
-        const struct hl_call_record record = { .site = other,
-                                               .graph = UINT16_MAX,
-                                               .workspace = other,
-                                               .protocol = HL_MNNVL_ONESHOT,
-                                               .tokens = 4,
-                                               .exec_tokens = 4,
-                                               .rows_written = 4,
-                                               .ctas = 4 };
-        hl_watch_event(rig->watch,
-                       &(struct hl_event){ .kind = HL_EVENT_ENQUEUE, .rank = rank, .call = &record });
-    }
+    for (int rank = 0; rank < 3; rank++) /* the other call is on the stream, behind the first */
+        hl_watch_event(rig->watch, &(struct hl_event){ .kind = HL_EVENT_ENQUEUE,
+                                                       .rank = rank,
+                                                       .call = &rig->call[rank < 2 ? 2 : 0].record });
     expect_hang(rig, HL_CAUSE_ORDER_INVERSION, 0, 0);
 }
 

@@ -102,7 +102,7 @@ static void print_matrix(const struct bench *b)
                100.0 * (double)t->verdict_right / (double)t->runs);
         for (int cause = 0; cause < HL_CAUSE_COUNT; cause++)
             if (t->found[cause])
-                printf(" %s %" PRIu64, hl_cause_name((enum hl_cause)cause), t->found[cause]);
+                printf("  %s %" PRIu64, hl_cause_name((enum hl_cause)cause), t->found[cause]);
         if (t->second_right)
             printf("  (as second candidate %" PRIu64 ")", t->second_right);
         puts("");

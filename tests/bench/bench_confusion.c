@@ -98,7 +98,7 @@ static void print_matrix(const struct bench *b)
         const struct tally *t = &b->tally[i];
         if (!t->runs)
             continue;
-        printf("%-20s %6" PRIu64 " %6" PRIu64 " %7.2f%% ", trouble_names[i], t->runs, t->passed,
+        printf("%-20s %6" PRIu64 " %6" PRIu64 " %7.2f%%", trouble_names[i], t->runs, t->passed,
                100.0 * (double)t->verdict_right / (double)t->runs);
         for (int cause = 0; cause < HL_CAUSE_COUNT; cause++)
             if (t->found[cause])

@@ -2,10 +2,10 @@
  *
  * A world is a transition system of agents: one host a rank, its lanes (a lane runs the ops of one stream,
  * or of one branch of a graph, in order), the CTAs of kernels in flight and, with relaxed memory, the stores
- * in flight. One step of one agent is one transition. Everything that a step can change and a later step can
- * see lies in one pointer-free block (`state`), so that a world is copied, compared and hashed as bytes. Time,
- * the order of steps and the feed are not the world's business: clock.c picks the agent with the earliest
- * virtual time, a search picks any.
+ * in flight. One step of one agent is one transition. Everything that a step can change and a later step
+ * can see lies in one pointer-free block (`state`), so that a world is copied, compared and hashed as
+ * bytes. Time, the order of steps and the feed are not the world's business: clock.c picks the agent with
+ * the earliest virtual time, a search picks any.
  *
  *   host --enqueue--> stream queue --> lane --launch--> kernel --> CTAs --store/wake--> CTAs of all ranks */
 #pragma once

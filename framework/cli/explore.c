@@ -7,7 +7,9 @@
 #include "../campaign/inputs.h"
 #include "../scenario/words.h"
 #include "../search/cover.h"
+#include "../search/promela.h"
 #include "../search/story.h"
+#include "../search/walk.h"
 #include "command.h"
 
 static const char doc[] =
@@ -26,7 +28,10 @@ enum {
     KEY_FULL,
     KEY_SCHEDULE,
     KEY_SAVE,
-    KEY_FORMAT
+    KEY_FORMAT,
+    KEY_RANDOM,
+    KEY_SEED,
+    KEY_EXPORT
 };
 
 static const struct argp_option options[] = {
@@ -37,6 +42,9 @@ static const struct argp_option options[] = {
     { "rounds", KEY_ROUNDS, "N", 0, "go N times through the sizes instead of without end", 0 },
     { "states", KEY_STATES, "N", 0, "give up after N states (default 50000000)", 0 },
     { "time-budget", KEY_TIME, "SECONDS", 0, "give up a search after so long (default 60)", 0 },
+    { "random", KEY_RANDOM, "N", 0, "take N random schedules instead of all; with --rounds (default 4)", 0 },
+    { "seed", KEY_SEED, "N", 0, "of the random schedules (default 1)", 0 },
+    { "export", KEY_EXPORT, "promela", 0, "write the case as a model for Spin instead of searching", 0 },
     { "no-reduction", KEY_FULL, NULL, 0, "visit every order of independent steps too", 0 },
     { "save-schedule", KEY_SAVE, "FILE", 0, "write the schedule of the first hang to FILE", 0 },
     { "schedule", KEY_SCHEDULE, "FILE", 0, "replay a saved schedule instead of searching", 0 },
@@ -50,6 +58,8 @@ struct arguments {
     struct hl_cover_options cover;
     struct hl_explore_options explore;
     const char *schedule, *save;
+    struct hl_walk_options walk; /* schedules 0: search all */
+    bool exports;
     bool json;
 };
 
@@ -74,6 +84,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case KEY_STATES: a->explore.states_max = (uint64_t)number(state, "states", text, 1, 4e9); return 0;
     case KEY_TIME: a->explore.seconds_max = number(state, "time-budget", text, 0.001, 1e7); return 0;
     case KEY_FULL: a->explore.reduce = false; return 0;
+    case KEY_RANDOM: a->walk.schedules = (uint64_t)number(state, "random", text, 1, 1e15); return 0;
+    case KEY_SEED: a->walk.seed = (uint64_t)number(state, "seed", text, 0, 1e15); return 0;
+    case KEY_EXPORT:
+        if (strcmp(text, "promela") != 0)
+            argp_error(state, "--export: expected promela, not '%s'", text);
+        a->exports = true;
+        return 0;
     case KEY_SCHEDULE: a->schedule = text; return 0;
     case KEY_SAVE: a->save = text; return 0;
     case KEY_FORMAT:
@@ -97,6 +114,7 @@ struct found {
     uint64_t states;
     double seconds;
     uint32_t ctas;
+    struct hl_walked walked; /* of random schedules, if there were any */
 };
 
 static const char *answer_name(enum hl_answer answer)
@@ -116,7 +134,8 @@ static void write_covered(const struct found *f)
            f->ctas == 1 ? "" : "s", cover->rounds ? "in rounds" : "without end", cover->calls);
     if (cover->rounds)
         printf("             %u rounds\n", cover->rounds);
-    printf("             every order of every access; memory sc, progress fair, PDL %s\n",
+    printf("             %s; memory sc, progress fair, PDL %s\n",
+           f->walked.schedules && !f->states ? "orders drawn at random" : "every order of every access",
            cover->spec.pdl ? "on" : "off");
     for (int i = 0; i < cover->n_payloads; i++)
         printf("  %s %s\n", i ? "          " : "payload   ", cover->payload_names[i]);
@@ -125,26 +144,42 @@ static void write_covered(const struct found *f)
                line);
 }
 
+static void write_searched(const struct found *f)
+{
+    const struct hl_walked *w = &f->walked;
+    if (w->schedules) {
+        printf("  searched   %llu random schedules, %llu steps, in %.3f s\n",
+               (unsigned long long)w->schedules, (unsigned long long)w->steps, w->seconds);
+        if (w->pct_confidence > 0)
+            printf(
+                "             no hang of depth <= 2 with %.6g %% (PCT: %llu schedules of at most %u steps)\n",
+                100 * w->pct_confidence, (unsigned long long)w->schedules / 2, w->longest);
+    }
+    if (!f->states)
+        return;
+    printf("  %s   %llu states in %.3f s, %s; hashed to 128 bits: none missed but with p < %.0e\n",
+           w->schedules ? "        " : "searched", (unsigned long long)f->states, f->seconds,
+           f->explored.reduced ? "independent steps in one order" : "all orders",
+           (double)f->states * (double)f->states / 6.8e38 + 1e-30);
+}
+
 static void write_found(const struct found *f)
 {
     const struct hl_explored *e = &f->explored;
     printf("%s: %s\n", f->c->id, answer_name(e->answer));
     write_covered(f);
-    printf(
-        "  searched   %llu states in %.3f s, %s; hashes of 128 bits: a missed state has probability < %.0e\n",
-        (unsigned long long)f->states, f->seconds,
-        e->reduced ? "independent steps in one order" : "all orders",
-        (double)f->states * (double)f->states / 6.8e38 + 1e-30);
+    write_searched(f);
     if (e->broken_polls)
-        printf("  warning    %llu times a row was cleared while a wait looked at it: a poll pass is not one "
-               "step here\n",
+        printf("  warning    %llu times a row was cleared under a wait: a poll pass is not one step here\n",
                (unsigned long long)e->broken_polls);
-    if (e->answer == HL_ANSWER_PROVEN_FREE)
+    if (e->answer == HL_ANSWER_HANG)
+        printf("  %s\n", f->story.sentence);
+    else if (e->answer == HL_ANSWER_PROVEN_FREE)
         puts("  No schedule of this hangs.\n");
-    else if (e->answer == HL_ANSWER_BOUND_REACHED)
+    else if (f->states)
         puts("  Nothing is proven: raise --states or --time-budget, or take fewer ranks or tokens.\n");
     else
-        printf("  %s\n", f->story.sentence);
+        puts("  No hang was met; nothing is proven beyond that.\n");
 }
 
 static void write_json(const struct found *f)
@@ -188,6 +223,26 @@ static enum hl_status tell_hang(const struct arguments *a, struct hl_space *spac
     return status;
 }
 
+/* Random schedules: all that is asked for, or some ahead of a search that cannot be reduced. */
+static enum hl_status walk(const struct arguments *a, struct hl_space *space, struct found *f,
+                           struct hl_error *error)
+{
+    struct hl_walk_options o = a->walk;
+    if (!o.schedules)
+        o.schedules = 1000;
+    o.steps_max = 1000000;
+    o.seconds_max = a->explore.seconds_max;
+    enum hl_status status = hl_walk(space, &o, &f->walked, error);
+    f->seconds += f->walked.seconds;
+    f->explored.answer = f->walked.hangs ? HL_ANSWER_HANG : HL_ANSWER_BOUND_REACHED;
+    if (!status && f->walked.hangs) {
+        f->explored.path = f->walked.path;
+        status = tell_hang(a, space, f, error);
+        hl_path_finish(&f->explored.path);
+    }
+    return status;
+}
+
 static enum hl_status search_payload(const struct arguments *a, struct found *f, int payload,
                                      struct hl_error *error)
 {
@@ -200,6 +255,12 @@ static enum hl_status search_payload(const struct arguments *a, struct found *f,
     if (status)
         return status;
     f->ctas = space->ctas_max;
+    if (a->walk.schedules || (f->cover.rounds && !hl_space_is_reducible(space)))
+        status = walk(a, space, f, error);
+    if (status || a->walk.schedules || f->walked.hangs) {
+        hl_space_destroy(space);
+        return status;
+    }
     status = hl_explore(space, &o, &f->explored, error);
     if (!status) {
         f->states += f->explored.states;
@@ -271,6 +332,21 @@ static int replay(const struct arguments *a, const struct hl_case *c)
     return story.hangs && c->expected.verdict != HL_VERDICT_HANG ? 1 : 0;
 }
 
+static int export_case(const struct arguments *a, const struct hl_case *c)
+{
+    struct hl_cover cover;
+    struct hl_space *space;
+    struct hl_error error;
+    enum hl_status status = hl_cover_make(&c->config, &a->cover, &cover, &error);
+    if (!status)
+        status = hl_space_create(&cover.spec, &space, &error);
+    if (status)
+        return hl_complain(&error);
+    status = hl_promela_write(space, c->id, stdout, &error);
+    hl_space_destroy(space);
+    return status ? hl_complain(&error) : 0;
+}
+
 static int explore_all(const struct arguments *a)
 {
     struct hl_inputs inputs;
@@ -279,7 +355,8 @@ static int explore_all(const struct arguments *a)
         return hl_complain(&error);
     int code = 0;
     for (size_t i = 0; i < inputs.n_items; i++) {
-        const int its = a->schedule ? replay(a, inputs.items[i].c) : explore_case(a, inputs.items[i].c);
+        const struct hl_case *c = inputs.items[i].c;
+        const int its = a->schedule ? replay(a, c) : a->exports ? export_case(a, c) : explore_case(a, c);
         if (its > 3 || (its && (code == 0 || its < code)))
             code = code > 3 ? code : its;
         fflush(stdout);
@@ -295,10 +372,13 @@ int hl_command_explore(int argc, char **argv)
     };
     struct arguments a = { .names = calloc((size_t)argc, sizeof(char *)),
                            .filters = calloc((size_t)argc, sizeof(char *)),
-                           .explore = { .reduce = true, .states_max = 50000000, .seconds_max = 60 } };
+                           .explore = { .reduce = true, .states_max = 50000000, .seconds_max = 60 },
+                           .walk = { .seed = 1 } };
     if (!a.names || !a.filters)
         return hl_status_exit_code(HL_STATUS_MEMORY);
     argp_parse(&argp, argc, argv, 0, NULL, &a);
+    if (a.walk.schedules && !a.cover.rounds)
+        a.cover.rounds = 4;
     const int code = explore_all(&a);
     free(a.names);
     free(a.filters);

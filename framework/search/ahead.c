@@ -12,8 +12,8 @@
  * only ever enables steps, so it needs no place in a footprint.
  *
  * Assumptions, and what is done where they fail:
- *  - flags of a rank are changed by one stream only, in stream order: hl_space_is_reducible() refuses two
- *    streams on one workspace;
+ *  - flags of a rank are changed by one stream only, in stream order, and each arrival counts once:
+ *    hl_space_is_reducible() refuses two streams on one workspace and the mutants that break this;
  *  - flags of other ranks (trtllm's barrier) do not return, while p stands still, to a value that a CTA waits
  * to see gone: otherwise the step is not taken alone;
  *  - the run ends: otherwise (a rank that can go on for ever without p) the step is not taken alone. */
@@ -62,6 +62,14 @@ bool hl_footprints_conflict(const struct hl_footprint *a, int workspace_a, const
 
 bool hl_space_is_reducible(const struct hl_space *s)
 {
+    switch (s->spec.mutant) {
+    case HL_MUTANT_MISSED_ARRIVAL:
+    case HL_MUTANT_OVERSHOOT:
+    case HL_MUTANT_SHARED_COUNTER:
+    case HL_MUTANT_RELAXED_ARRIVAL:
+    case HL_MUTANT_EARLY_TRIGGER: return false;
+    default: break;
+    }
     for (int rank = 0; rank < s->spec.ranks; rank++) {
         unsigned used[HL_SPACE_STREAMS_MAX] = { 0 };
         for (int stream = 0; stream < s->spec.streams; stream++)

@@ -8,8 +8,8 @@
 /* A negative subnormal in the upper half: FTZ takes it for -0.0 (#3304); and -0.0 itself. */
 #define SUBNORMAL_WORD 0x80010000u
 #define NEGATIVE_ZERO_WORD(dtype) ((dtype) == HL_FP32 ? 0x80000000u : 0x80008000u)
-/* Unbounded rounds do not close where calls are counted, and a hang of one of two streams is not the end of
- * the other: then so many rounds are searched. */
+/* Unbounded rounds do not close where calls are counted; a hang of one of two streams is not the end of the
+ * other; and a call too few or too many shows when the calls end. Then so many rounds are searched. */
 enum { FEW_ROUNDS = 3 };
 
 static void say(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -201,6 +201,12 @@ enum hl_status hl_cover_make(const struct hl_config *config, const struct hl_cov
     if (status)
         return status;
     const uint32_t tokens_max = options->tokens_max ? options->tokens_max : c.schedule.n_sizes > 1 ? 2 : 1;
+    if (c.subject.mutant == HL_MUTANT_BAKED_EPOCH || c.subject.mutant == HL_MUTANT_NO_RELEASE ||
+        c.subject.mutant == HL_MUTANT_TORN_STORE)
+        return hl_fail(
+            error, HL_STATUS_USAGE,
+            "the search has no captures, no relaxed memory and rows of one word: it cannot show this "
+            "mutant; `hanglab run` can");
     list_calls(&c, tokens_max, &cover, &round);
     cover.spec = (struct hl_space_spec){ .ranks = options->ranks ? options->ranks : c.world.ranks,
                                          .streams = 1,
@@ -210,14 +216,15 @@ enum hl_status hl_cover_make(const struct hl_config *config, const struct hl_cov
                                          .mutant = c.subject.mutant,
                                          .sms = c.world.sms,
                                          .pdl = c.schedule.pdl };
-    bool counts = false, two_streams = false;
+    bool counts = false, ends = false;
     for (uint32_t i = 0; i < round.n; i++)
         counts |= round.calls[i].protocol == HL_NCCL;
     for (int i = 0; i < c.n_faults; i++)
-        two_streams |= c.faults[i].kind == HL_FAULT_SECOND_STREAM;
-    uint32_t rounds = options->rounds ? options->rounds : counts || two_streams ? FEW_ROUNDS : 0;
+        ends |= c.faults[i].kind == HL_FAULT_SECOND_STREAM || c.faults[i].kind == HL_FAULT_SKIP_CALL ||
+                c.faults[i].kind == HL_FAULT_EXTRA_CALL;
+    uint32_t rounds = options->rounds ? options->rounds : counts || ends ? FEW_ROUNDS : 0;
     const uint32_t prefix = hl_div_up(faults_end(&c), round.n);
-    const uint32_t times = rounds ? (rounds > prefix ? rounds : prefix) : prefix + 1;
+    const uint32_t times = rounds > prefix ? rounds : prefix + 1;
     if (times * round.n + 2 * HL_FAULTS_MAX > HL_SPACE_CALLS_MAX)
         return hl_fail(
             error, HL_STATUS_USAGE,

@@ -184,15 +184,16 @@ static void lay_out(struct hl_space *s, int w, enum hl_family family, uint32_t t
 /* All workspaces lie side by side: where nothing is left out of a state, it is copied in one go. */
 static bool allocate_words(struct hl_space *s)
 {
+    const size_t behind = s->spec.mutant == HL_MUTANT_NONE ? 0 : 8; /* mutants store behind the end */
     size_t n = 0;
-    s->is_dense = true;
+    s->is_dense = behind == 0;
     for (int w = 0; w < s->spec.workspaces; w++) {
-        n += (size_t)s->spec.ranks * s->layout[w].words;
+        n += (size_t)s->spec.ranks * (s->layout[w].words + behind);
         s->is_dense &= s->layout[w].words == s->live[w];
     }
     uint32_t *words = s->all_words = calloc(n + 2, sizeof *words); /* + 2: a state is a multiple of 8 bytes */
     for (int w = 0; words && w < s->spec.workspaces; w++)
-        for (int rank = 0; rank < s->spec.ranks; rank++, words += s->layout[w].words) {
+        for (int rank = 0; rank < s->spec.ranks; rank++, words += s->layout[w].words + behind) {
             s->words[w][rank] = words;
             s->stored[w][rank] = calloc(s->live[w], sizeof(uint32_t));
             if (!s->stored[w][rank])

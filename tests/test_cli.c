@@ -52,6 +52,13 @@ Test(cli, help_and_version_go_to_stdout)
     command_expect(&c, "hanglab --help > /dev/full", 99);
 }
 
+Test(cli, a_mistake_in_a_file_opens_with_its_place)
+{
+    command_write(&c, "mistake.yaml", "hanglab: 1\nname: mistake\nruns: many\n");
+    command_expect(&c, "hanglab run mistake.yaml", 64);
+    cr_assert_eq(strncmp(c.err, "mistake.yaml:3:7: error: ", 25), 0, "%s", c.err);
+}
+
 Test(cli, wrong_usage_ends_with_64_and_says_what_is_right)
 {
     static const struct {

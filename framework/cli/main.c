@@ -45,7 +45,9 @@ static void write_help(FILE *out)
 
 int hl_complain(const struct hl_error *error)
 {
-    fprintf(stderr, "hanglab: %s\n", error->message);
+    /* What is wrong in a file opens with its place, as editors expect it. */
+    const bool has_place = strstr(error->message, ": error: ") != NULL;
+    fprintf(stderr, "%s%s\n", has_place ? "" : "hanglab: ", error->message);
     return hl_status_exit_code(error->status);
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../framework/engine/cuda/nccl.h"
 #include "../framework/engine/engine.h"
 #include "../framework/fault/weave.h"
 #include "fake_gpu.h"
@@ -249,6 +250,57 @@ Test(cuda_calls, a_failure_names_rank_and_op)
     cr_assert_not_null(strstr(gpu->shared->failure, "launch a graph: CUDA_ERROR_LAUNCH_FAILED"), "%s",
                        gpu->shared->failure);
     hl_fake_gpu_destroy(gpu);
+}
+
+/*
+ * What is refused, and what is skipped
+ */
+
+static enum hl_status plan_with(enum hl_fault_kind kind, struct hl_error *error)
+{
+    struct hl_config config = reduced(HL_MODE_FULL);
+    config.n_faults = 1;
+    config.faults[0] = (struct hl_fault){ .kind = kind, .rank = 1, .call = 5, .calls = 1, .probability = 1 };
+    struct hl_program *program = hl_must_create(&config, 1);
+    struct hl_cuda_plan plan = { 0 };
+    cr_assert_eq(hl_faults_weave(program, 1, error), HL_STATUS_OK, "%s", error->message);
+    const enum hl_status status = hl_cuda_plan_init(&plan, &config, program, error);
+    hl_cuda_plan_finish(&plan);
+    hl_program_destroy(program);
+    return status;
+}
+
+Test(cuda_refusal, ops_that_virtual_ranks_cannot_run_are_refused_by_name)
+{
+    struct hl_error error;
+    cr_assert_eq(plan_with(HL_FAULT_KILL_RANK, &error), HL_STATUS_USAGE);
+    cr_assert_not_null(strstr(error.message, "of rank 1 (kill"), "%s", error.message);
+    cr_assert_not_null(strstr(error.message, "--engine sim"), "%s", error.message);
+    cr_assert_eq(plan_with(HL_FAULT_STOP_RANK, &error), HL_STATUS_USAGE);
+    cr_assert_eq(plan_with(HL_FAULT_SKIP_CALL, &error), HL_STATUS_OK, "%s", error.message);
+}
+
+static int gpus_here;
+static CUresult count_gpus(int *ret_count)
+{
+    *ret_count = gpus_here;
+    return CUDA_SUCCESS;
+}
+
+Test(cuda_refusal, the_nccl_subject_wants_a_gpu_for_each_rank)
+{
+    const struct hl_driver driver = { .cuDeviceGetCount = count_gpus };
+    struct hl_config config = reduced(HL_MODE_EAGER);
+    struct hl_error error;
+    gpus_here = 1;
+    cr_assert_eq(hl_cuda_check_nccl(&driver, &config, 4, &error), HL_STATUS_OK, "other subjects share a GPU");
+    config.subject.backend = HL_BACKEND_NCCL;
+    cr_assert_eq(hl_cuda_check_nccl(&driver, &config, 4, &error), HL_STATUS_NO_GPU);
+    cr_assert_str_eq(error.message,
+                     "subject.backend: nccl needs a GPU for each of the 4 ranks, and there is 1 here");
+    gpus_here = 4;
+    cr_assert_eq(hl_cuda_check_nccl(&driver, &config, 4, &error), HL_STATUS_USAGE,
+                 "until NCCL is driven, nothing else runs under its name");
 }
 
 /*

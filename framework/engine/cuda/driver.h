@@ -14,6 +14,7 @@
     X(cuGetErrorName) \
     X(cuDriverGetVersion) \
     X(cuDeviceGet) \
+    X(cuDeviceGetCount) \
     X(cuDeviceGetAttribute) \
     X(cuDeviceGetName) \
     X(cuDevicePrimaryCtxRetain) \

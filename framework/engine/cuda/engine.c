@@ -198,9 +198,11 @@ static enum hl_status start(const struct hl_run_spec *spec, struct hl_run **ret_
         status = check_config(spec->config, &run->plan, error);
     if (!status)
         status = need_runner(run->plan.sample_bytes, error);
+    if (status == HL_STATUS_NO_GPU) /* there was one when the engine was chosen: nothing to skip in silence */
+        status = error->status = HL_STATUS_INTERNAL;
     if (!status) {
         status = send_run(spec, error);
-        if (status && status != HL_STATUS_USAGE)
+        if (status && status != HL_STATUS_USAGE && status != HL_STATUS_NO_GPU)
             kill_runner();
     }
     if (!status)

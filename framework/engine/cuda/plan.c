@@ -31,7 +31,8 @@ uint32_t hl_cuda_plan_ctas(const struct hl_cuda_plan *plan, int rank, uint32_t o
                            enum hl_kernel kernel, uint32_t share)
 {
     const struct hl_op *op = &plan->program->rank[rank].ops[op_index];
-    const uint32_t real = hl_kernel_ctas(kernel, op->tokens, plan->config->world.sms);
+    const uint32_t wanted = hl_kernel_ctas(kernel, op->tokens, plan->config->world.sms);
+    const uint32_t real = op->ctas && op->ctas < wanted ? op->ctas : wanted;
     uint32_t ctas = (uint32_t)((uint64_t)real * plan->rank[rank].ops[op_index].tokens / op->tokens);
     ctas = ctas ? ctas : 1;
     return ctas < share ? ctas : share;
@@ -244,16 +245,64 @@ static void plan_memory(struct hl_cuda_plan *plan)
         plan_rank_memory(plan, &plan->rank[rank]);
 }
 
+/* Virtual ranks share a process, a context and a GPU: what happens to one of those alone has no place here.
+ * No default: a new kind of op must be sorted in. */
+static bool runs_here(enum hl_op_kind kind)
+{
+    switch (kind) {
+    case HL_OP_WORKSPACE_INIT:
+    case HL_OP_BARRIER:
+    case HL_OP_CALL:
+    case HL_OP_FILLER:
+    case HL_OP_CAPTURE_BEGIN:
+    case HL_OP_CAPTURE_END:
+    case HL_OP_GRAPH_LAUNCH:
+    case HL_OP_EVENT_RECORD:
+    case HL_OP_EVENT_WAIT:
+    case HL_OP_COPY:
+    case HL_OP_HOST_DELAY:
+    case HL_OP_ALLOC:
+    case HL_OP_FREE:
+    case HL_OP_SYNC:
+    case HL_OP_EXIT: return true;
+    case HL_OP_KILL:
+    case HL_OP_STOP:
+    case HL_OP_DEVICE_SYNC:
+    case HL_OP_FOREIGN:
+    case HL_OP_SERIALISE:
+    case HL_OP_KIND_COUNT: break;
+    }
+    return false;
+}
+
+static enum hl_status check_ops(const struct hl_program *p, int rank, struct hl_error *error)
+{
+    char text[256];
+    for (uint32_t i = 0; i < p->rank[rank].n_ops; i++) {
+        if (runs_here(p->rank[rank].ops[i].kind))
+            continue;
+        hl_op_describe(p, &p->rank[rank].ops[i], text, sizeof text);
+        return hl_fail(error, HL_STATUS_USAGE,
+                       "the CUDA engine cannot run op %u of rank %d (%s): virtual ranks share a process and "
+                       "a GPU; this case runs with --engine sim",
+                       i, rank, text);
+    }
+    return HL_STATUS_OK;
+}
+
 static enum hl_status check_limits(const struct hl_program *p, struct hl_error *error)
 {
     if (p->n_streams > HL_CUDA_STREAMS_MAX || p->n_workspaces > HL_CUDA_WORKSPACES_MAX)
         return hl_fail(error, HL_STATUS_INTERNAL,
                        "the program has %d streams and %d workspaces; the CUDA engine takes %d and %d",
                        p->n_streams, p->n_workspaces, HL_CUDA_STREAMS_MAX, HL_CUDA_WORKSPACES_MAX);
-    for (int rank = 0; rank < p->ranks; rank++)
+    enum hl_status status = HL_STATUS_OK;
+    for (int rank = 0; !status && rank < p->ranks; rank++) {
         if (p->rank[rank].loop_to != UINT32_MAX)
             return hl_fail(error, HL_STATUS_INTERNAL, "the CUDA engine runs no endless program");
-    return HL_STATUS_OK;
+        status = check_ops(p, rank, error);
+    }
+    return status;
 }
 
 enum hl_status hl_cuda_plan_init(struct hl_cuda_plan *plan, const struct hl_config *config,

@@ -248,13 +248,22 @@ static enum hl_status end_program_capture(struct hl_cuda_rank *r, struct hl_erro
  * Waits of the host
  */
 
-static enum hl_status barrier(struct hl_cuda_rank *r)
+/* A rank that a barrier's group names and the world does not have never comes. */
+static bool has_come(const struct hl_cuda_job *job, int rank, uint32_t barriers)
+{
+    return rank < job->plan->program->ranks && atomic_load(&job->barriers[rank]) >= barriers;
+}
+
+static enum hl_status barrier(struct hl_cuda_rank *r, const struct hl_op *op)
 {
     struct hl_cuda_job *job = r->job;
     const uint32_t own = atomic_fetch_add(&job->barriers[r->rank], 1) + 1;
-    for (int peer = 0; peer < job->plan->program->ranks; peer++) {
+    const uint32_t group = op->group ? op->group : (1u << job->plan->program->ranks) - 1;
+    if (op->early)
+        return HL_STATUS_OK;
+    for (int peer = 0; group >> peer; peer++) {
         uint32_t spins = 0;
-        while (atomic_load(&job->barriers[peer]) < own && !is_over(job))
+        while ((group >> peer & 1) && !has_come(job, peer, own) && !is_over(job))
             pause_a_little(&spins);
     }
     return HL_STATUS_OK;
@@ -287,7 +296,7 @@ static enum hl_status wait_in_op(struct hl_cuda_rank *r, uint32_t index, const s
     atomic_store(&shared->waits, true);
     tell(r, HL_HOST_OP_BEGIN, index);
     const enum hl_status status =
-        op->kind == HL_OP_BARRIER ? barrier(r) : drain(r, r->streams[op->stream], error);
+        op->kind == HL_OP_BARRIER ? barrier(r, op) : drain(r, r->streams[op->stream], error);
     if (!is_over(r->job))
         tell(r, HL_HOST_OP_END, index);
     atomic_store(&shared->waits, false);
@@ -359,7 +368,8 @@ static enum hl_status run_op(struct hl_cuda_rank *r, uint32_t index, struct hl_e
     case HL_OP_BARRIER:
     case HL_OP_SYNC: return wait_in_op(r, index, op, error);
     case HL_OP_HOST_DELAY: delay(r, op->delay_ns); return HL_STATUS_OK;
-    default: return HL_STATUS_OK;
+    case HL_OP_FREE: return HL_STATUS_OK; /* the pool hands it on; see alloc() */
+    default: return hl_fail(error, HL_STATUS_INTERNAL, "an op that the plan lets pass cannot be run");
     }
 }
 

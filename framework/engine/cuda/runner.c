@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
+#include "nccl.h"
 
 #define STAGING_WORDS 65536u
 /* An aborted run gets so long to leave the device. */
@@ -255,7 +256,9 @@ static enum hl_status start_run(struct runner *r, const void *bytes, struct hl_e
     r->program = hl_program_unpack(bytes, &r->config);
     if (!r->program)
         return hl_fail(error, HL_STATUS_MEMORY, "out of memory for a program");
-    enum hl_status status = hl_cuda_plan_init(&r->plan, &r->config, r->program, error);
+    enum hl_status status = hl_cuda_check_nccl(&r->driver, &r->config, r->program->ranks, error);
+    if (!status)
+        status = hl_cuda_plan_init(&r->plan, &r->config, r->program, error);
     if (status)
         return status;
     r->job.plan = &r->plan;

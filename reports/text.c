@@ -255,6 +255,29 @@ static void write_unexpected(const struct hl_report *report, const struct hl_cam
     }
 }
 
+/* Why cases were not run, each reason once. */
+static void write_skipped(const struct hl_report *report, const struct hl_campaign *campaign)
+{
+    const struct hl_campaign_item *items = campaign->items;
+    for (size_t i = 0; i < campaign->n_finished; i++) {
+        size_t before = 0, count = 0;
+        if (items[i].result.verdict != HL_VERDICT_SKIPPED)
+            continue;
+        for (size_t j = 0; j < campaign->n_finished; j++) {
+            const bool same = items[j].result.verdict == HL_VERDICT_SKIPPED &&
+                              strcmp(items[i].result.reason, items[j].result.reason) == 0;
+            before += same && j < i;
+            count += same;
+        }
+        if (before > 0)
+            continue;
+        fprintf(report->out, "\n%sskipped%s (%zu configuration%s)\n",
+                hl_colour_on(HL_COLOUR_DIM, report->colour), hl_colour_off(report->colour), count,
+                count == 1 ? "" : "s");
+        write_field(report, "why", items[i].result.reason);
+    }
+}
+
 /* Sentences of which each is said once. */
 struct said {
     char (*texts)[sizeof((struct hl_note *)0)->text];
@@ -351,6 +374,7 @@ static void end(const struct hl_report *report, const struct hl_campaign *campai
         write_scenario(report, &items[first], next - first);
     }
     write_findings(report, campaign);
+    write_skipped(report, campaign);
     write_unexpected(report, campaign);
     write_notes(report, campaign);
     write_last_line(report, campaign);

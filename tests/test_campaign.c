@@ -85,6 +85,32 @@ Test(campaign, a_crash_and_a_failure_cost_their_own_cases_only)
     finish(&o);
 }
 
+static enum hl_status start_without_gpus(const struct hl_run_spec *spec, struct hl_run **ret_run,
+                                         struct hl_error *error)
+{
+    if (spec->config->schedule.replays == 3)
+        return hl_fail(error, HL_STATUS_NO_GPU, "4 GPUs are wanted");
+    return hl_engine_sim.start(spec, ret_run, error);
+}
+
+Test(campaign, a_case_that_wants_more_gpus_than_there_are_is_skipped_with_the_reason)
+{
+    struct outcome o;
+    struct hl_error error;
+    load(&o, text);
+    struct hl_engine engine = hl_engine_sim;
+    engine.start = start_without_gpus;
+    o.campaign.run.engine = &engine;
+    cr_assert_eq(hl_campaign_run(&o.campaign, &error), HL_STATUS_OK, "%s", error.message);
+    const struct hl_case_result *result = &o.campaign.items[2].result;
+    cr_assert_eq(result->verdict, HL_VERDICT_SKIPPED);
+    cr_assert_str_eq(result->reason, "4 GPUs are wanted");
+    cr_assert_eq(result->runs, 0);
+    cr_assert_eq(hl_campaign_count(&o.campaign).skipped, 1);
+    cr_assert_eq(hl_campaign_exit_code(&o.campaign), 0);
+    finish(&o);
+}
+
 Test(campaign, a_case_counts_its_runs_and_their_interval)
 {
     struct outcome o;

@@ -50,6 +50,12 @@ enum hl_status hl_case_run(const struct hl_scenario *scenario, const struct hl_c
     for (int i = 0; i < result.runs; i++) {
         struct hl_run_result run;
         const enum hl_status status = hl_run_once(scenario, c, options, i, result.verdict, &run, error);
+        if (status == HL_STATUS_NO_GPU && i == 0) { /* too few GPUs here for this case */
+            *ret_result = (struct hl_case_result){ .verdict = HL_VERDICT_SKIPPED };
+            snprintf(ret_result->reason, sizeof ret_result->reason, "%.*s",
+                     (int)sizeof ret_result->reason - 1, error->message);
+            return HL_STATUS_OK;
+        }
         if (status != HL_STATUS_OK) {
             hl_case_result_finish(&result);
             return status;

@@ -176,6 +176,7 @@ enum hl_status hl_run_once(const struct hl_scenario *scenario, const struct hl_c
         result.signature = hl_signature_of(&result.finding, &road.evidence, road.program);
         result.faults_fired = road.evidence.faults_fired;
         result.calls = road.calls;
+        result.calls_checked = road.evidence.calls_checked;
         result.virtual_ns = road.evidence.time_ns;
         describe_sizes(&road, &c->config, &result);
         if (options->out_dir && result.finding.verdict < worst && result.finding.verdict < HL_VERDICT_PASS &&

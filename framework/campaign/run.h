@@ -15,8 +15,9 @@ struct hl_run_result {
     struct hl_finding finding; /* inconclusive: its summary says why */
     struct hl_signature signature;
     uint64_t seed;
-    uint64_t calls;        /* finished, over all ranks */
-    uint32_t faults_fired; /* bit per fault of the configuration */
+    uint64_t calls;         /* finished, over all ranks */
+    uint64_t calls_checked; /* of them by the oracle */
+    uint32_t faults_fired;  /* bit per fault of the configuration */
     uint64_t virtual_ns;
     struct hl_sizes real, executed;
     char *bundle;           /* path of the evidence bundle, or NULL */

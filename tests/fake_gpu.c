@@ -344,7 +344,7 @@ void hl_fake_gpu_run(struct hl_fake_gpu *gpu, const struct hl_feed *feed)
         over = true;
         for (int rank = 0; rank < gpu->program->ranks; rank++)
             over &= atomic_load(&gpu->shared->rank[rank].done);
-        over |= atomic_load(&gpu->shared->failed);
+        over |= atomic_load(&gpu->shared->failed) || atomic_load(&gpu->shared->aborted);
         hl_cuda_events_drain(&feeder);
     } while (!over);
     for (int rank = 0; rank < gpu->program->ranks; rank++)

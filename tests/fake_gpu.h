@@ -24,7 +24,8 @@ struct hl_fake_gpu {
 struct hl_fake_gpu *hl_fake_gpu_create(const struct hl_config *config, uint64_t seed);
 void hl_fake_gpu_destroy(struct hl_fake_gpu *gpu);
 
-/* Runs all ranks, each on its thread, until they are done or one fails, and feeds `feed` meanwhile. */
+/* Runs all ranks, each on its thread, until they are done, one fails or the run is aborted, and feeds `feed`
+ * meanwhile. */
 void hl_fake_gpu_run(struct hl_fake_gpu *gpu, const struct hl_feed *feed);
 
 /* What a rank did, one word or so a call, separated by blanks. */

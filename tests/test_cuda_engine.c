@@ -151,6 +151,46 @@ Test(cuda_feed, tells_faults_that_end_well)
     compare_feeds(&config, 11);
 }
 
+static struct hl_config with_fault(enum hl_fault_kind kind)
+{
+    struct hl_config config = reduced(HL_MODE_EAGER);
+    config.n_faults = 1;
+    config.faults[0] = (struct hl_fault){
+        .kind = kind, .rank = 1, .call = 5, .calls = 1, .probability = 1, .delay_ns = 1000
+    };
+    return config;
+}
+
+/* Ends a run once rank 1 has begun the op that its fault changed. */
+static void abort_at_fault(void *user, const struct hl_event *event)
+{
+    struct hl_fake_gpu *gpu = user;
+    if (event->kind == HL_EVENT_FAULT)
+        atomic_store(&gpu->shared->aborted, true);
+}
+
+Test(cuda_feed, a_barrier_of_a_wrong_group_tells_its_fault_and_never_ends)
+{
+    const struct hl_config config = with_fault(HL_FAULT_WRONG_GROUP);
+    struct hl_fake_gpu *gpu = hl_fake_gpu_create(&config, 1);
+    hl_fake_gpu_run(gpu, &(struct hl_feed){ abort_at_fault, gpu });
+    cr_assert(gpu->shared->aborted, "the run came to its end");
+    cr_assert_not(gpu->shared->rank[1].exited);
+    hl_fake_gpu_destroy(gpu);
+}
+
+Test(cuda_feed, an_early_rank_passes_its_barriers_and_says_so)
+{
+    const struct hl_config config = with_fault(HL_FAULT_EARLY_INIT);
+    memset(heard, 0, sizeof heard);
+    struct hl_fake_gpu *gpu = hl_fake_gpu_create(&config, 1);
+    hl_fake_gpu_run(gpu, &(struct hl_feed){ hear, heard[1] });
+    cr_assert_not(gpu->shared->failed, "%s", gpu->shared->failure);
+    cr_assert_gt(heard[1][1].faults, 0);
+    cr_assert_eq(heard[1][1].ended, heard[1][1].n_enqueued);
+    hl_fake_gpu_destroy(gpu);
+}
+
 /*
  * Programs become calls
  */
@@ -306,6 +346,24 @@ Test(cuda_refusal, the_nccl_subject_wants_a_gpu_for_each_rank)
 /*
  * The plan and the way to the runner
  */
+
+Test(cuda_plan, a_grid_that_a_fault_halves_is_launched_so)
+{
+    struct hl_config config = with_fault(HL_FAULT_GRID_MISMATCH);
+    config.geometry = HL_GEOMETRY_FULL;
+    struct hl_fake_gpu *gpu = hl_fake_gpu_create(&config, 1);
+    const struct hl_rank_program *p = &gpu->program->rank[1];
+    uint32_t halved = 0;
+    for (uint32_t i = 0; i < p->n_ops; i++) {
+        if (p->ops[i].kind != HL_OP_CALL || p->ops[i].ctas == 0)
+            continue;
+        const enum hl_kernel first = hl_protocol_kernels(p->ops[i].protocol).kernels[0];
+        cr_assert_eq(hl_cuda_plan_ctas(&gpu->plan, 1, i, first, UINT32_MAX), p->ops[i].ctas);
+        halved++;
+    }
+    cr_assert_gt(halved, 0);
+    hl_fake_gpu_destroy(gpu);
+}
 
 Test(cuda_plan, samples_the_same_calls_on_all_ranks_within_the_budget)
 {

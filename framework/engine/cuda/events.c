@@ -116,6 +116,9 @@ static void issue_call(struct hl_cuda_events *e, uint64_t time_ns, int rank, uin
     emit(e, time_ns, (struct hl_event){ .kind = HL_EVENT_ENQUEUE, .rank = rank, .call = &pending->record });
 }
 
+/* A host tells when it begins to wait, which may be the last that it ever tells. */
+static bool is_wait(const struct hl_op *op) { return op->kind == HL_OP_BARRIER || op->kind == HL_OP_SYNC; }
+
 /* Follows one op that the host has executed. */
 static void follow_op(struct hl_cuda_events *e, uint64_t time_ns, int rank, const struct hl_op *op)
 {
@@ -131,7 +134,7 @@ static void follow_op(struct hl_cuda_events *e, uint64_t time_ns, int rank, cons
             follow_filler(e, rank, &ops[i], i);
         if (ops[i].kind == HL_OP_CALL)
             issue_call(e, time_ns, rank, i, (uint32_t)(op - ops));
-        else
+        else if (!is_wait(&ops[i]))
             emit_fault(e, time_ns, rank, &ops[i]);
     }
     if (op->kind == HL_OP_GRAPH_LAUNCH)
@@ -176,6 +179,8 @@ static void follow_host_event(struct hl_cuda_events *e, int rank)
     follow_until(e, event.time_ns, rank, event.op + issued, true);
     if (issued)
         return;
+    if (event.kind == HL_HOST_OP_BEGIN)
+        emit_fault(e, event.time_ns, rank, &e->plan->program->rank[rank].ops[event.op]);
     const enum hl_event_kind kind = event.kind == HL_HOST_OP_BEGIN ? HL_EVENT_HOST_BEGIN
                                     : event.kind == HL_HOST_OP_END ? HL_EVENT_HOST_END
                                                                    : HL_EVENT_RANK_EXIT;

@@ -90,6 +90,20 @@ Test(reports, the_last_line_sums_up)
     }
 }
 
+Test(reports, people_and_programs_read_why_a_case_was_skipped)
+{
+    struct sample s;
+    sample_init(&s, HL_VERDICT_SKIPPED, false);
+    s.item.result.runs = 0;
+    strcpy(s.item.result.reason, "4 GPUs are wanted");
+    char *text = report(&s, &hl_report_text), *json = report(&s, &hl_report_json);
+    assert_in(text, "\nskipped (1 configuration)\n  why       4 GPUs are wanted\n");
+    assert_in(json, "\"verdict\":\"skipped\"");
+    assert_in(json, "\"reason\":\"4 GPUs are wanted\"");
+    free(text);
+    free(json);
+}
+
 Test(reports, a_paragraph_is_wrapped_at_words)
 {
     char *text = NULL;

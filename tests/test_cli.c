@@ -75,7 +75,7 @@ Test(cli, wrong_usage_ends_with_64_and_says_what_is_right)
         { "hanglab run --jobs many passing.yaml", "--jobs" },
         { "hanglab run --time-budget soon passing.yaml", "--time-budget" },
         { "hanglab run --format yaml passing.yaml", "--format takes" },
-        { "hanglab run --geometry tiny passing.yaml", "--geometry takes" },
+        { "hanglab run --geometry tiny passing.yaml", "no 'tiny' among" },
         { "hanglab run --engine opencl passing.yaml", "the engine is sim, cuda or auto" },
         { "hanglab run --filter schedule.mode=full expected.yaml", "filter 'schedule.mode=full'" },
         { "hanglab run --filter schedule.replays=1 --filter subject.sentinel_compare=none expected.yaml",

@@ -49,3 +49,12 @@ int hl_option_word(struct argp_state *state, const char *option, const char *tex
                nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
     return 0;
 }
+
+void hl_inputs_set_geometry(struct hl_inputs *inputs, int geometry, bool is_cuda)
+{
+    if (geometry < 0 && is_cuda)
+        geometry = HL_GEOMETRY_FULL;
+    for (size_t s = 0; s < inputs->n_scenarios && geometry >= 0; s++)
+        for (size_t i = 0; i < inputs->scenarios[s]->n_cases; i++)
+            inputs->scenarios[s]->cases[i].config.geometry = (enum hl_geometry)geometry;
+}

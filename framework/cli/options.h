@@ -2,6 +2,7 @@
 #pragma once
 #include <argp.h>
 #include <stdint.h>
+#include "../campaign/inputs.h"
 #include "../scenario/words.h"
 
 uint64_t hl_option_integer(struct argp_state *state, const char *option, const char *text, uint64_t low,
@@ -13,3 +14,6 @@ double hl_option_duration_s(struct argp_state *state, const char *option, const 
 /* The value of a word. */
 int hl_option_word(struct argp_state *state, const char *option, const char *text,
                    const struct hl_words *words);
+
+/* Gives every case the geometry (enum hl_geometry); -1: as its scenario says, on a GPU as written. */
+void hl_inputs_set_geometry(struct hl_inputs *inputs, int geometry, bool is_cuda);

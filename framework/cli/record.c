@@ -13,6 +13,7 @@
 #include "../engine/recording/recording.h"
 #include "../scenario/words.h"
 #include "command.h"
+#include "options.h"
 
 enum {
     OPTION_ENGINE = 256,
@@ -31,7 +32,8 @@ static const struct argp_option options[] = {
       "keep the first of at most N runs that shows what the scenario expects (default 20)", 0 },
     { "filter", OPTION_FILTER, "PATH=VALUE", 0, "only these cases; as for `hanglab run`", 0 },
     { "out", 'o', "DIR", 0, "where recordings go (default recordings)", 0 },
-    { "geometry", OPTION_GEOMETRY, "reduced|full", 0, "sizes: reduced (default) or as written", 0 },
+    { "geometry", OPTION_GEOMETRY, "reduced|full", 0,
+      "sizes: reduced or as written (default: as each scenario says)", 0 },
     { "rows", OPTION_ROWS, "KIB", 0, "keep so many KiB of rows for the oracle (default 20)", 0 },
     { "machine", OPTION_MACHINE, "TEXT", 0, "what to note as the machine, e.g. card and driver", 0 },
     { 0 }
@@ -46,44 +48,25 @@ struct arguments {
     const char *engine, *out_dir, *machine;
     uint64_t seed, rows_bytes;
     int runs;
-    enum hl_geometry geometry;
+    int geometry; /* enum hl_geometry, or -1: as each scenario says */
     char **filters, **paths;
     size_t n_filters, n_paths;
     char command[256];
 };
-
-static uint64_t number(struct argp_state *state, const char *option, const char *text, uint64_t low,
-                       uint64_t high)
-{
-    char *end;
-    errno = 0;
-    const unsigned long long value = strtoull(text, &end, 0);
-    if (errno || end == text || *end || text[0] == '-' || value < low || value > high)
-        argp_error(state, "--%s takes an integer from %llu to %llu, not '%s'", option,
-                   (unsigned long long)low, (unsigned long long)high, text);
-    return value;
-}
-
-static void set_geometry(struct argp_state *state, struct arguments *a, const char *name)
-{
-    const struct hl_word *word = hl_words_find(&hl_words_geometries, name);
-    if (!word)
-        argp_error(state, "--geometry takes reduced or full, not '%s'", name);
-    else
-        a->geometry = (enum hl_geometry)word->value;
-}
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     struct arguments *a = state->input;
     switch (key) {
     case OPTION_ENGINE: a->engine = text; return 0;
-    case OPTION_SEED: a->seed = number(state, "seed", text, 0, HL_SEED_MAX); return 0;
-    case OPTION_RUNS: a->runs = (int)number(state, "runs", text, 1, 1000000); return 0;
+    case OPTION_SEED: a->seed = hl_option_integer(state, "seed", text, 0, HL_SEED_MAX); return 0;
+    case OPTION_RUNS: a->runs = (int)hl_option_integer(state, "runs", text, 1, 1000000); return 0;
     case OPTION_FILTER: a->filters[a->n_filters++] = text; return 0;
     case 'o': a->out_dir = text; return 0;
-    case OPTION_GEOMETRY: set_geometry(state, a, text); return 0;
-    case OPTION_ROWS: a->rows_bytes = number(state, "rows", text, 0, 1 << 20) << 10; return 0;
+    case OPTION_GEOMETRY:
+        a->geometry = hl_option_word(state, "geometry", text, &hl_words_geometries);
+        return 0;
+    case OPTION_ROWS: a->rows_bytes = hl_option_integer(state, "rows", text, 0, 1 << 20) << 10; return 0;
     case OPTION_MACHINE: a->machine = text; return 0;
     case ARGP_KEY_ARG: a->paths[a->n_paths++] = text; return 0;
     case ARGP_KEY_NO_ARGS:
@@ -111,13 +94,13 @@ static enum hl_status write_case(const struct hl_campaign_item *item, struct hl_
     return status;
 }
 
-static void fill_header(const struct arguments *a, const struct hl_run_result *result,
-                        struct hl_recording_header *h)
+static void fill_header(const struct arguments *a, const struct hl_config *config,
+                        const struct hl_run_result *result, struct hl_recording_header *h)
 {
     const time_t now = time(NULL);
     struct tm day;
     strftime(h->date, sizeof h->date, "%Y-%m-%d", gmtime_r(&now, &day));
-    snprintf(h->geometry, sizeof h->geometry, "%s", hl_words_name(&hl_words_geometries, a->geometry));
+    snprintf(h->geometry, sizeof h->geometry, "%s", hl_words_name(&hl_words_geometries, config->geometry));
     snprintf(h->machine, sizeof h->machine, "%s", a->machine);
     snprintf(h->build, sizeof h->build, "hanglab %s", HL_VERSION);
     snprintf(h->command, sizeof h->command, "%s", a->command);
@@ -161,7 +144,7 @@ static enum hl_status record_case(const struct arguments *a, const struct hl_eng
             return status;
         }
         const bool as_expected = result.finding.verdict == item->c->expected.verdict;
-        fill_header(a, &result, &recording.header);
+        fill_header(a, &item->c->config, &result, &recording.header);
         hl_run_result_finish(&result);
         if (as_expected || run + 1 == a->runs) {
             *ret_recording = recording;
@@ -197,9 +180,7 @@ static int run(struct arguments *a)
     if (hl_find_engine(a->engine, &engine, &error) != HL_STATUS_OK ||
         hl_inputs_load(a->paths, a->n_paths, a->filters, a->n_filters, &inputs, &error) != HL_STATUS_OK)
         return hl_complain(&error);
-    for (size_t s = 0; s < inputs.n_scenarios; s++)
-        for (size_t i = 0; i < inputs.scenarios[s]->n_cases; i++)
-            inputs.scenarios[s]->cases[i].config.geometry = a->geometry;
+    hl_inputs_set_geometry(&inputs, a->geometry, hl_is_cuda(engine));
     int code = 0;
     if (mkdir(a->out_dir, 0777) != 0 && errno != EEXIST) {
         hl_fail(&error, HL_STATUS_IO, "cannot make the folder %s: %s", a->out_dir, strerror(errno));
@@ -223,7 +204,7 @@ int hl_command_record(int argc, char **argv)
                            .seed = 1,
                            .runs = 20,
                            .rows_bytes = 20 << 10,
-                           .geometry = HL_GEOMETRY_REDUCED };
+                           .geometry = -1 };
     for (int i = 0; i < argc && strlen(a.command) + strlen(argv[i]) + 2 < sizeof a.command; i++)
         snprintf(a.command + strlen(a.command), sizeof a.command - strlen(a.command), "%s%s", i ? " " : "",
                  argv[i]);

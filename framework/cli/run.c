@@ -12,6 +12,7 @@
 #include "../campaign/pool.h"
 #include "../scenario/words.h"
 #include "command.h"
+#include "options.h"
 #include "terminal.h"
 
 enum {
@@ -66,45 +67,11 @@ struct arguments {
     size_t n_paths;
 };
 
-static uint64_t number(struct argp_state *state, const char *option, const char *text, uint64_t low,
-                       uint64_t high)
-{
-    char *end;
-    errno = 0;
-    const unsigned long long value = strtoull(text, &end, 0);
-    if (errno || end == text || *end || text[0] == '-' || value < low || value > high)
-        argp_error(state, "--%s takes an integer from %llu to %llu, not '%s'", option,
-                   (unsigned long long)low, (unsigned long long)high, text);
-    return value;
-}
-
-static double duration_s(struct argp_state *state, const char *text)
-{
-    char *end;
-    const double value = strtod(text, &end);
-    const double unit = strcmp(end, "") == 0 || strcmp(end, "s") == 0 ? 1
-                        : strcmp(end, "m") == 0                       ? 60
-                        : strcmp(end, "h") == 0                       ? 3600
-                                                                      : 0;
-    if (end == text || unit == 0 || !(value > 0 && value < 1e9))
-        argp_error(state, "--time-budget takes a time such as 90, 90s, 15m or 2h, not '%s'", text);
-    return value * unit;
-}
-
 static void set_format(struct argp_state *state, struct arguments *a, const char *name)
 {
     a->format = hl_report_find(name);
     if (!a->format)
         argp_error(state, "--format takes text, json, junit or tap, not '%s'", name);
-}
-
-static void set_geometry(struct argp_state *state, struct arguments *a, const char *name)
-{
-    const struct hl_word *word = hl_words_find(&hl_words_geometries, name);
-    if (!word)
-        argp_error(state, "--geometry takes reduced or full, not '%s'", name);
-    else
-        a->geometry = word->value;
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -113,18 +80,22 @@ static error_t parse(int key, char *text, struct argp_state *state)
     struct hl_run_options *run = &a->campaign.run;
     switch (key) {
     case OPTION_ENGINE: a->engine = text; return 0;
-    case OPTION_SEED: run->seed = number(state, "seed", text, 0, HL_SEED_MAX); return 0;
+    case OPTION_SEED: run->seed = hl_option_integer(state, "seed", text, 0, HL_SEED_MAX); return 0;
     case OPTION_RUN_SEED:
-        run->seed = number(state, "run-seed", text, 0, HL_SEED_MAX);
+        run->seed = hl_option_integer(state, "run-seed", text, 0, HL_SEED_MAX);
         run->seed_is_of_run = true;
         return 0;
-    case OPTION_RUNS: run->runs = (int)number(state, "runs", text, 1, 1000000); return 0;
+    case OPTION_RUNS: run->runs = (int)hl_option_integer(state, "runs", text, 1, 1000000); return 0;
     case OPTION_FILTER: a->filters[a->n_filters++] = text; return 0;
     case 'o': run->out_dir = text; return 0;
     case OPTION_FORMAT: set_format(state, a, text); return 0;
-    case 'j': a->campaign.jobs = (int)number(state, "jobs", text, 1, 1024); return 0;
-    case OPTION_TIME_BUDGET: a->campaign.time_budget_s = duration_s(state, text); return 0;
-    case OPTION_GEOMETRY: set_geometry(state, a, text); return 0;
+    case 'j': a->campaign.jobs = (int)hl_option_integer(state, "jobs", text, 1, 1024); return 0;
+    case OPTION_TIME_BUDGET:
+        a->campaign.time_budget_s = hl_option_duration_s(state, "time-budget", text);
+        return 0;
+    case OPTION_GEOMETRY:
+        a->geometry = hl_option_word(state, "geometry", text, &hl_words_geometries);
+        return 0;
     case ARGP_KEY_ARG: a->paths[a->n_paths++] = text; return 0;
     case ARGP_KEY_NO_ARGS:
         argp_error(state, "which scenario? e.g. scenarios/seed/sglang-23402.yaml");
@@ -192,16 +163,6 @@ static int run_campaign(struct arguments *a)
     return hl_finish_output(leave_results(a));
 }
 
-/* A GPU runs one case at a time and takes sizes as they are. */
-static void set_defaults(struct arguments *a)
-{
-    const bool cuda = hl_is_cuda(a->campaign.run.engine);
-    if (a->campaign.jobs == 0)
-        a->campaign.jobs = cuda ? 1 : hl_pool_default_jobs();
-    if (a->geometry < 0 && cuda)
-        a->geometry = HL_GEOMETRY_FULL;
-}
-
 static int run(struct arguments *a)
 {
     struct hl_error error;
@@ -210,10 +171,10 @@ static int run(struct arguments *a)
     if (hl_find_engine(a->engine, &campaign->run.engine, &error) != HL_STATUS_OK ||
         hl_inputs_load(a->paths, a->n_paths, a->filters, a->n_filters, &inputs, &error) != HL_STATUS_OK)
         return hl_complain(&error);
-    set_defaults(a);
-    for (size_t s = 0; s < inputs.n_scenarios; s++)
-        for (size_t i = 0; i < inputs.scenarios[s]->n_cases && a->geometry >= 0; i++)
-            inputs.scenarios[s]->cases[i].config.geometry = (enum hl_geometry)a->geometry;
+    const bool cuda = hl_is_cuda(campaign->run.engine);
+    if (campaign->jobs == 0)
+        campaign->jobs = cuda ? 1 : hl_pool_default_jobs(); /* a GPU runs one case at a time */
+    hl_inputs_set_geometry(&inputs, a->geometry, cuda);
     int code;
     if (campaign->run.seed_is_of_run && inputs.n_items != 1) {
         hl_fail(&error, HL_STATUS_USAGE,

@@ -47,7 +47,8 @@ static const struct argp_option options[] = {
       "N random swarm configurations of each matrix (with --t-wise: besides its cases)", 0 },
     { "seed", OPTION_SEED, "N", 0, "every run draws from it (default 1); nights should differ in it", 0 },
     { "engine", OPTION_ENGINE, "sim|cuda|auto", 0, "what executes the ranks (default auto)", 0 },
-    { "geometry", OPTION_GEOMETRY, "reduced|full", 0, "sizes in the simulator (default reduced)", 0 },
+    { "geometry", OPTION_GEOMETRY, "reduced|full", 0,
+      "sizes: reduced or as written (default: as each scenario says)", 0 },
     { "filter", OPTION_FILTER, "PATH=VALUE", 0, "only these cases, as for `hanglab run`", 0 },
     { "run-limit", OPTION_RUN_LIMIT, "TIME", 0,
       "kill a run that takes longer, with its process (default 10m)", 0 },
@@ -78,7 +79,7 @@ struct arguments {
     const char *engine;
     double clean_limit;
     bool json, has_jobs;
-    int geometry; /* enum hl_geometry, or -1: the engine's own */
+    int geometry; /* enum hl_geometry, or -1: as each scenario says */
     char **filters, **paths;
     size_t n_filters, n_paths;
     double told_s;
@@ -238,11 +239,7 @@ static int load_and_run(struct arguments *a)
     const bool cuda = hl_is_cuda(sweep->engine);
     if (cuda && !a->has_jobs)
         sweep->jobs = 1;
-    if (a->geometry < 0)
-        a->geometry = cuda ? HL_GEOMETRY_FULL : HL_GEOMETRY_REDUCED;
-    for (size_t s = 0; s < inputs.n_scenarios; s++)
-        for (size_t i = 0; i < inputs.scenarios[s]->n_cases; i++)
-            inputs.scenarios[s]->cases[i].config.geometry = (enum hl_geometry)a->geometry;
+    hl_inputs_set_geometry(&inputs, a->geometry, cuda);
     sweep->items = inputs.items;
     sweep->n_items = inputs.n_items;
     const int code = run(a);

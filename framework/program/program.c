@@ -290,3 +290,13 @@ void hl_program_destroy(struct hl_program *program)
     free(program->blocks);
     free(program);
 }
+
+enum hl_family hl_program_family(const struct hl_program *program, int workspace)
+{
+    for (uint32_t i = 0; i < program->rank[0].n_ops; i++) {
+        const struct hl_op *op = &program->rank[0].ops[i];
+        if (op->kind == HL_OP_CALL && op->workspace == workspace)
+            return hl_protocol_family(op->protocol);
+    }
+    return HL_FAMILY_NCCL;
+}

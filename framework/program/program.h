@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include "hanglab/config.h"
 #include "hanglab/error.h"
+#include "../../kernels/layout.h"
 
 /* X(ID, name, doc) */
 #define HL_OPS(X) \
@@ -123,6 +124,9 @@ struct hl_program {
 enum hl_status hl_program_create(const struct hl_config *config, uint64_t seed,
                                  struct hl_program **ret_program, struct hl_error *error);
 void hl_program_destroy(struct hl_program *program);
+
+/* Family of the calls on a workspace: all are of one, unfused calls have a workspace of their own. */
+enum hl_family hl_program_family(const struct hl_program *program, int workspace);
 
 /* One op as a person reads it, e.g. "call site 3, 512 tokens, mnnvl-twoshot, workspace 0, stream 0". */
 void hl_op_describe(const struct hl_program *program, const struct hl_op *op, char *text, size_t size);

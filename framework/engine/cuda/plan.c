@@ -16,17 +16,6 @@ static uint64_t take(struct hl_cuda_plan *plan, uint64_t bytes)
 
 static uint64_t row_bytes(const struct hl_cuda_plan *plan) { return plan->layout[0].row_words * 4ull; }
 
-/* All calls on a workspace are of one family; unfused calls have a workspace of their own. */
-static enum hl_family family_of(const struct hl_program *program, int workspace)
-{
-    for (uint32_t i = 0; i < program->rank[0].n_ops; i++) {
-        const struct hl_op *op = &program->rank[0].ops[i];
-        if (op->kind == HL_OP_CALL && op->workspace == workspace)
-            return hl_protocol_family(op->protocol);
-    }
-    return HL_FAMILY_NCCL;
-}
-
 uint32_t hl_cuda_plan_ctas(const struct hl_cuda_plan *plan, int rank, uint32_t op_index,
                            enum hl_kernel kernel, uint32_t share)
 {
@@ -315,7 +304,7 @@ enum hl_status hl_cuda_plan_init(struct hl_cuda_plan *plan, const struct hl_conf
     if (status)
         return status;
     for (int w = 0; w < program->n_workspaces; w++)
-        plan->layout[w] = hl_layout_make(family_of(program, w), program->ranks, plan->geometry.tokens_max,
+        plan->layout[w] = hl_layout_make(hl_program_family(program, w), program->ranks, plan->geometry.tokens_max,
                                          plan->geometry.hidden, config->subject.dtype);
     bool ok = true;
     for (int rank = 0; ok && rank < program->ranks; rank++)

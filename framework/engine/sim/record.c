@@ -8,8 +8,8 @@ static void poison(uint32_t *rows, size_t words)
         rows[i] = HL_POISON;
 }
 
-struct hl_call_record hl_sim_record(const struct hl_sim *s, int rank, const struct hl_sim_entry *from,
-                                    uint32_t op_index, uint32_t call)
+static struct hl_call_record make_record(const struct hl_sim *s, int rank, const struct hl_sim_entry *from,
+                                         uint32_t op_index, uint32_t call)
 {
     const struct hl_op *op = hl_sim_op(s, rank, op_index), *launch = hl_sim_op(s, rank, from->op);
     const bool in_graph = launch->kind == HL_OP_GRAPH_LAUNCH;
@@ -49,7 +49,7 @@ void hl_sim_emit_enqueued(struct hl_sim *s, int rank, const struct hl_sim_entry 
             continue;
         const uint32_t ordinal = in_graph ? s->ops[rank][i].ordinal : 0;
         const struct hl_call_record record =
-            hl_sim_record(s, rank, entry, i, entry->first_call[node->workspace] + ordinal);
+            make_record(s, rank, entry, i, entry->first_call[node->workspace] + ordinal);
         hl_sim_emit(s, (struct hl_event){ .kind = HL_EVENT_ENQUEUE, .rank = rank, .call = &record });
     }
 }
@@ -67,7 +67,7 @@ void hl_sim_emit_call(struct hl_sim *s, uint32_t kernel, enum hl_event_kind kind
     }
     if (!s->feed.on_event)
         return;
-    const struct hl_call_record record = hl_sim_record(s, cx->rank, &k->from, k->op, k->call);
+    const struct hl_call_record record = make_record(s, cx->rank, &k->from, k->op, k->call);
     const struct hl_call_data data = {
         .input = cx->input,
         .residual = cx->residual,

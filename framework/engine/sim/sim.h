@@ -268,8 +268,6 @@ void hl_sim_kill(struct hl_sim *s, int rank);
 bool hl_sim_stream_idle(const struct hl_sim *s, int rank, int stream);
 
 /* record.c: what the feed says of a call. */
-struct hl_call_record hl_sim_record(const struct hl_sim *s, int rank, const struct hl_sim_entry *from,
-                                    uint32_t op, uint32_t call);
 void hl_sim_emit_enqueued(struct hl_sim *s, int rank, const struct hl_sim_entry *entry);
 void hl_sim_emit_call(struct hl_sim *s, uint32_t kernel, enum hl_event_kind kind);
 

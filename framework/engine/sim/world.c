@@ -82,17 +82,6 @@ static void prepare_ops(struct hl_sim *s, int rank)
     }
 }
 
-/* All calls on a workspace are of one family; unfused calls have a workspace of their own. */
-static enum hl_family family_of(const struct hl_program *program, int workspace)
-{
-    for (uint32_t i = 0; i < program->rank[0].n_ops; i++) {
-        const struct hl_op *op = &program->rank[0].ops[i];
-        if (op->kind == HL_OP_CALL && op->workspace == workspace)
-            return hl_protocol_family(op->protocol);
-    }
-    return HL_FAMILY_NCCL;
-}
-
 static void *allocate(size_t count, size_t size, bool *failed)
 {
     void *p = calloc(count ? count : 1, size);
@@ -196,7 +185,7 @@ enum hl_status hl_sim_create(const struct hl_run_spec *spec, struct hl_sim **ret
         return status;
     }
     for (int w = 0; w < s->workspaces; w++) {
-        s->layout[w] = hl_layout_make(family_of(program, w), s->ranks, s->geometry.tokens_max,
+        s->layout[w] = hl_layout_make(hl_program_family(program, w), s->ranks, s->geometry.tokens_max,
                                       s->geometry.hidden, spec->config->subject.dtype);
         s->layout[w].depth = spec->config->subject.mutant == HL_MUTANT_DEPTH_2 ? 2 : 3;
         if (s->layout[w].words > s->words_max)

@@ -36,11 +36,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPTION_FALSE_POSITIVES:
         a->false_positives = hl_option_real(state, "false-positives", text, 1e-9, 0.5);
         return 0;
-    case OPTION_FORMAT:
-        a->json = strcmp(text, "json") == 0;
-        if (!a->json && strcmp(text, "text") != 0)
-            argp_error(state, "--format takes text or json, not '%s'", text);
-        return 0;
+    case OPTION_FORMAT: a->json = hl_option_is_json(state, text); return 0;
     case ARGP_KEY_ARG: a->nights[a->n_nights++].name = text; return 0;
     case ARGP_KEY_END:
         if (a->n_nights < 2)

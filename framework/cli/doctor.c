@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "../campaign/run.h"
 #include "command.h"
+#include "options.h"
 #include "doctor.h"
 
 enum { OPTION_FORMAT = 256 };
@@ -230,11 +231,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct arguments *arguments = state->input;
     switch (key) {
-    case OPTION_FORMAT:
-        arguments->json = strcmp(value, "json") == 0;
-        if (!arguments->json && strcmp(value, "text") != 0)
-            argp_error(state, "--format takes text or json, not '%s'", value);
-        return 0;
+    case OPTION_FORMAT: arguments->json = hl_option_is_json(state, value); return 0;
     case 'o': arguments->out_dir = value; return 0;
     case ARGP_KEY_ARG: argp_error(state, "doctor takes no arguments, such as '%s'", value); return 0;
     default: return ARGP_ERR_UNKNOWN;

@@ -38,11 +38,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPTION_CLEAN_LIMIT:
         a->clean_limit = hl_option_real(state, "clean-limit", text, 1e-12, 0.5);
         return 0;
-    case OPTION_FORMAT:
-        a->json = strcmp(text, "json") == 0;
-        if (!a->json && strcmp(text, "text") != 0)
-            argp_error(state, "--format takes text or json, not '%s'", text);
-        return 0;
+    case OPTION_FORMAT: a->json = hl_option_is_json(state, text); return 0;
     case ARGP_KEY_ARG: a->parts[a->n_parts++] = text; return 0;
     case ARGP_KEY_END:
         if (a->n_parts == 0 || !a->out_dir)

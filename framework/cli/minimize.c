@@ -70,11 +70,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPTION_FILTER: a->filters[a->n_filters++] = text; return 0;
     case OPTION_CAUSE: a->minimize.cause = hl_option_word(state, "cause", text, &hl_words_causes); return 0;
     case 'o': a->out = text; return 0;
-    case OPTION_FORMAT:
-        if (strcmp(text, "text") != 0 && strcmp(text, "json") != 0)
-            argp_error(state, "--format takes text or json, not '%s'", text);
-        a->json = text[0] == 'j';
-        return 0;
+    case OPTION_FORMAT: a->json = hl_option_is_json(state, text); return 0;
     case 'j': a->lab.jobs = (int)hl_option_integer(state, "jobs", text, 1, 1024); return 0;
     case OPTION_TIME_BUDGET:
         a->minimize.time_budget_s = hl_option_duration_s(state, "time-budget", text);

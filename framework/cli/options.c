@@ -50,6 +50,14 @@ int hl_option_word(struct argp_state *state, const char *option, const char *tex
     return 0;
 }
 
+bool hl_option_is_json(struct argp_state *state, const char *text)
+{
+    const bool is_json = strcmp(text, "json") == 0;
+    if (!is_json && strcmp(text, "text") != 0)
+        argp_error(state, "--format takes text or json, not '%s'", text);
+    return is_json;
+}
+
 void hl_inputs_set_geometry(struct hl_inputs *inputs, int geometry, bool is_cuda)
 {
     if (geometry < 0 && is_cuda)

@@ -148,11 +148,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         a->geometry = hl_option_word(state, "geometry", text, &hl_words_geometries);
         return 0;
     case OPTION_FILTER: a->filters[a->n_filters++] = text; return 0;
-    case OPTION_FORMAT:
-        a->json = strcmp(text, "json") == 0;
-        if (!a->json && strcmp(text, "text") != 0)
-            argp_error(state, "--format takes text or json, not '%s'", text);
-        return 0;
+    case OPTION_FORMAT: a->json = hl_option_is_json(state, text); return 0;
     case ARGP_KEY_ARG: a->paths[a->n_paths++] = text; return 0;
     case ARGP_KEY_NO_ARGS: argp_error(state, "which scenarios? e.g. scenarios/nightly/10-minutes"); return 0;
     default: return parse_bounds(key, text, state);

@@ -266,3 +266,39 @@ Test(sim, mutants_fail_as_they_must)
         cr_assert_gt(wrong, 0, "short-clear corrupts no run of 40");
     }
 }
+
+/* Every agent takes its turn, `rounds` times. */
+static void step_all(struct hl_sim *s, int rounds)
+{
+    for (int round = 0; round < rounds; round++)
+        for (uint32_t agent = 0; agent < s->n_agents; agent++)
+            hl_sim_step(s, agent);
+}
+
+Test(sim, a_restored_world_goes_on_as_it_did)
+{
+    static struct fixture f;
+    static const enum hl_protocol protocols[] = { HL_MNNVL_TWOSHOT, HL_MNNVL_ONESHOT };
+    set_up(&f, 4, HL_BF16);
+    add_start(&f);
+    for (int i = 0; i < 12; i++) /* no fillers: contents of rows are no part of the state */
+        add(&f, (struct hl_op){ .kind = HL_OP_CALL, .protocol = protocols[i % 2], .tokens = 5, .pdl = true });
+    const struct hl_run_spec spec = { &f.config, &f.program, 42, { 0 } };
+    struct hl_sim *s;
+    cr_assert_eq(hl_sim_create(&spec, &s, NULL), HL_STATUS_OK);
+    step_all(s, 60);
+    unsigned char *before = malloc(s->state_bytes), *after = malloc(s->state_bytes);
+    memcpy(before, s->state, s->state_bytes);
+    step_all(s, 40);
+    memcpy(after, s->state, s->state_bytes);
+    cr_assert_neq(memcmp(before, after, s->state_bytes), 0, "the world stood still");
+    memcpy(s->state, before, s->state_bytes);
+    hl_sim_derive(s);
+    step_all(s, 40);
+    cr_expect_eq(memcmp(s->state, after, s->state_bytes), 0);
+    step_all(s, 2000);
+    cr_expect(hl_sim_ended(s));
+    free(before);
+    free(after);
+    hl_sim_destroy(s);
+}

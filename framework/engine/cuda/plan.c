@@ -304,8 +304,9 @@ enum hl_status hl_cuda_plan_init(struct hl_cuda_plan *plan, const struct hl_conf
     if (status)
         return status;
     for (int w = 0; w < program->n_workspaces; w++)
-        plan->layout[w] = hl_layout_make(hl_program_family(program, w), program->ranks, plan->geometry.tokens_max,
-                                         plan->geometry.hidden, config->subject.dtype);
+        plan->layout[w] =
+            hl_layout_make(hl_program_family(program, w), program->ranks, plan->geometry.tokens_max,
+                           plan->geometry.hidden, config->subject.dtype);
     bool ok = true;
     for (int rank = 0; ok && rank < program->ranks; rank++)
         ok = plan_ops(plan, rank);

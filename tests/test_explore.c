@@ -182,7 +182,7 @@ Test(explore, calls_at_once_on_one_workspace_hang_and_on_two_do_not)
     for (int rank = 0; rank < 3; rank++)
         twin.program[rank][1].calls[0].workspace = 1;
     struct hl_space *space = create(&wrong);
-    struct hl_walked walked;
+    struct hl_walked walked = { 0 };
     struct hl_story story;
     const struct hl_walk_options options = { .seed = 1, .schedules = 1000, .steps_max = 1000 };
     cr_assert_not(hl_space_is_reducible(space));
@@ -292,7 +292,7 @@ Test(explore, random_schedules_find_a_late_clear_and_bound_what_they_do_not_find
     struct hl_space_spec spec = calls(8, HL_MNNVL_ONESHOT, 1);
     const struct hl_walk_options options = { .seed = 7, .schedules = 2000, .steps_max = 10000 };
     for (int mutant = HL_MUTANT_NONE; mutant <= HL_MUTANT_LATE_CLEAR; mutant += HL_MUTANT_LATE_CLEAR) {
-        struct hl_walked walked;
+        struct hl_walked walked = { 0 };
         spec.mutant = mutant;
         for (int rank = 0; rank < 8; rank++) {
             spec.program[rank][0].n = 4;

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "build.h"
 
 struct hl_hash hl_hash_bytes(struct hl_hash hash, const void *data, size_t size)
 {
@@ -51,6 +52,15 @@ bool hl_hash_program(struct hl_hash *ret_hash)
         return false;
     *ret_hash = hl_hash_bytes(HL_HASH_INIT, bytes, (size_t)st.st_size);
     munmap(bytes, (size_t)st.st_size);
+    return true;
+}
+
+bool hl_build_text(char text[HL_BUILD_TEXT])
+{
+    struct hl_hash hash;
+    if (!hl_hash_program(&hash))
+        return false;
+    hl_hash_write(hash, text);
     return true;
 }
 

@@ -94,7 +94,7 @@ static enum hl_status trace_back(const struct calm *c, uint32_t number, struct h
     uint16_t *agents = calloc(n ? n : 1, sizeof *agents);
     if (!agents)
         return hl_fail(c->error, HL_STATUS_MEMORY, "out of memory for a schedule");
-    *ret_path = (struct hl_path){ agents, n };
+    *ret_path = (struct hl_path){ agents, n, n };
     for (uint32_t at = number; at; at = c->nodes[at].parent)
         agents[--n] = (uint16_t)c->nodes[at].agent;
     return HL_STATUS_OK;

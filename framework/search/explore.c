@@ -3,48 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "visited.h"
+#include "checkpoint.h"
+#include "explore_state.h"
 
 enum { CLOCK_EVERY = 256, BATCH = 16 };
 #define NOBODY UINT32_MAX
-
-/* A level: states side by side, each with its hash and its number. */
-struct item {
-    struct hl_hash hash;
-    uint64_t number;
-};
-struct level {
-    unsigned char *states;
-    struct item *items;
-    size_t n, capacity;
-};
-
-/* A step whose state is perhaps new. */
-struct pending {
-    struct hl_hash hash;
-    size_t from; /* index in the level */
-    uint32_t agent;
-};
-
-struct step_to {
-    uint32_t parent;
-    uint16_t agent;
-};
-
-struct search {
-    struct hl_space *space;
-    const struct hl_explore_options *options;
-    struct hl_explored *out;
-    struct hl_error *error;
-    struct hl_visited table;
-    struct level now, next;
-    struct step_to *ways; /* [state number] how it was reached */
-    size_t ways_capacity;
-    struct pending *pending;
-    uint32_t n_pending;
-    uint64_t hang_number;
-    struct timespec start;
-};
 
 static double seconds_since(const struct timespec *start)
 {
@@ -53,13 +16,13 @@ static double seconds_since(const struct timespec *start)
     return (double)(now.tv_sec - start->tv_sec) + 1e-9 * (double)(now.tv_nsec - start->tv_nsec);
 }
 
-static enum hl_status out_of_memory(struct search *x)
+static enum hl_status out_of_memory(struct hl_search *x)
 {
     return hl_fail(x->error, HL_STATUS_MEMORY, "out of memory at %llu states; bound the search with --states",
                    (unsigned long long)x->out->states);
 }
 
-static enum hl_status reserve(struct search *x, struct level *l)
+static enum hl_status reserve(struct hl_search *x, struct hl_level *l)
 {
     if (l->n < l->capacity)
         return HL_STATUS_OK;
@@ -67,7 +30,7 @@ static enum hl_status reserve(struct search *x, struct level *l)
     unsigned char *states = realloc(l->states, capacity * x->space->state_bytes);
     if (states)
         l->states = states;
-    struct item *items = realloc(l->items, capacity * sizeof *items);
+    struct hl_level_item *items = realloc(l->items, capacity * sizeof *items);
     if (items)
         l->items = items;
     if (!states || !items)
@@ -76,25 +39,25 @@ static enum hl_status reserve(struct search *x, struct level *l)
     return HL_STATUS_OK;
 }
 
-static enum hl_status note_way(struct search *x, uint64_t number, uint64_t parent, uint32_t agent)
+static enum hl_status note_way(struct hl_search *x, uint64_t number, uint64_t parent, uint32_t agent)
 {
     if (!x->options->keep_path)
         return HL_STATUS_OK;
     if (number == x->ways_capacity) {
         const size_t capacity = x->ways_capacity ? x->ways_capacity * 2 : 4096;
-        struct step_to *ways = realloc(x->ways, capacity * sizeof *ways);
+        struct hl_step_to *ways = realloc(x->ways, capacity * sizeof *ways);
         if (!ways)
             return out_of_memory(x);
         x->ways = ways;
         x->ways_capacity = capacity;
     }
-    x->ways[number] = (struct step_to){ (uint32_t)parent, (uint16_t)agent };
+    x->ways[number] = (struct hl_step_to){ (uint32_t)parent, (uint16_t)agent };
     return HL_STATUS_OK;
 }
 
 /* Adds the state that the step of `agent` leads to to the next level, unless it was met before. */
-static enum hl_status meet(struct search *x, const unsigned char *from, struct hl_hash hash, uint64_t parent,
-                           uint32_t agent)
+static enum hl_status meet(struct hl_search *x, const unsigned char *from, struct hl_hash hash,
+                           uint64_t parent, uint32_t agent)
 {
     struct hl_space *s = x->space;
     bool is_new;
@@ -112,12 +75,12 @@ static enum hl_status meet(struct search *x, const unsigned char *from, struct h
     s->overwrites = checks[0];
     s->broken_polls = checks[1];
     hl_space_save(s, x->next.states + x->next.n * s->state_bytes);
-    x->next.items[x->next.n++] = (struct item){ hash, x->out->states };
+    x->next.items[x->next.n++] = (struct hl_level_item){ hash, x->out->states };
     return note_way(x, x->out->states++, parent, agent);
 }
 
 /* The loaded state has no step. */
-static void note_hang(struct search *x, const struct item *item)
+static void note_hang(struct hl_search *x, const struct hl_level_item *item)
 {
     if (hl_space_ended(x->space))
         return;
@@ -129,12 +92,12 @@ static void note_hang(struct search *x, const struct item *item)
 
 /* All steps of some states. The table is larger than any cache, so that its places are asked for while
  * other steps are hashed, and a state that turns out new is made again. */
-static enum hl_status expand_fully(struct search *x, size_t first, size_t n)
+static enum hl_status expand_fully(struct hl_search *x, size_t first, size_t n)
 {
     struct hl_space *s = x->space;
     x->n_pending = 0;
     for (size_t i = first; i < first + n; i++) {
-        const struct item *item = &x->now.items[i];
+        const struct hl_level_item *item = &x->now.items[i];
         const uint32_t before = x->n_pending;
         hl_space_load(s, x->now.states + i * s->state_bytes);
         for (uint32_t agent = 0; agent < s->agents; agent++) {
@@ -142,14 +105,14 @@ static enum hl_status expand_fully(struct search *x, size_t first, size_t n)
                 continue;
             const struct hl_hash hash = hl_space_hash_after(s, agent, item->hash);
             hl_visited_prefetch(&x->table, hash);
-            x->pending[x->n_pending++] = (struct pending){ hash, i, agent };
+            x->pending[x->n_pending++] = (struct hl_pending_step){ hash, i, agent };
             hl_space_undo(s, agent);
         }
         if (x->n_pending == before)
             note_hang(x, item);
     }
     for (uint32_t i = 0; i < x->n_pending; i++) {
-        const struct pending *p = &x->pending[i];
+        const struct hl_pending_step *p = &x->pending[i];
         const enum hl_status status = meet(x, x->now.states + p->from * s->state_bytes, p->hash,
                                            x->now.items[p->from].number, p->agent);
         if (status)
@@ -159,17 +122,17 @@ static enum hl_status expand_fully(struct search *x, size_t first, size_t n)
 }
 
 /* One step where one will do, else all. */
-static enum hl_status expand_reduced(struct search *x, size_t i)
+static enum hl_status expand_reduced(struct hl_search *x, size_t i)
 {
     struct hl_space *s = x->space;
     const unsigned char *state = x->now.states + i * s->state_bytes;
-    const struct item *item = &x->now.items[i];
+    const struct hl_level_item *item = &x->now.items[i];
     uint32_t n = 0, first = 0;
     hl_space_load(s, state);
     for (uint32_t agent = 0; agent < s->agents; agent++) {
         if (!hl_space_step(s, agent))
             continue;
-        x->pending[n++] = (struct pending){ hl_space_hash_after(s, agent, item->hash), i, agent };
+        x->pending[n++] = (struct hl_pending_step){ hl_space_hash_after(s, agent, item->hash), i, agent };
         const struct hl_footprint footprint = s->footprint;
         const bool alone = hl_space_may_go_ahead(s, state, agent, &footprint, s->touched_workspace);
         hl_space_load(s, state);
@@ -188,44 +151,53 @@ static enum hl_status expand_reduced(struct search *x, size_t i)
     return HL_STATUS_OK;
 }
 
-static bool is_over_budget(const struct search *x, uint64_t batches)
+static bool is_over_budget(const struct hl_search *x, uint64_t batches)
 {
     const struct hl_explore_options *o = x->options;
     return (o->states_max && x->out->states >= o->states_max) ||
-           (o->keep_path && x->out->states >= UINT32_MAX) ||
+           (o->keep_path && x->out->states >= UINT32_MAX) || (o->stop && *o->stop) ||
            (o->seconds_max > 0 && batches % CLOCK_EVERY == 0 && seconds_since(&x->start) > o->seconds_max);
 }
 
-static enum hl_status walk_levels(struct search *x)
+/* The rest of a level. *ret_ends: the budget has ended, or a hang is enough. */
+static enum hl_status walk_level(struct hl_search *x, uint64_t *batches, bool *ret_ends)
 {
-    uint64_t batches = 0;
-    while (x->next.n) {
-        const struct level done = x->now;
-        x->now = x->next;
-        x->next = done;
-        x->next.n = 0;
-        const size_t batch = x->out->reduced ? 1 : BATCH;
-        for (size_t i = 0; i < x->now.n; i += batch) {
-            const size_t n = x->now.n - i < batch ? x->now.n - i : batch;
-            const enum hl_status status = x->out->reduced ? expand_reduced(x, i) : expand_fully(x, i, n);
-            if (status)
-                return status;
-            if (x->out->hangs && !x->options->all_hangs) {
-                x->out->answer = HL_ANSWER_HANG;
-                return HL_STATUS_OK;
-            }
-            if (is_over_budget(x, ++batches)) {
-                x->out->answer = x->out->hangs ? HL_ANSWER_HANG : HL_ANSWER_BOUND_REACHED;
-                return HL_STATUS_OK;
-            }
-        }
-        x->out->depth += x->next.n != 0;
+    const size_t batch = x->out->reduced ? 1 : BATCH;
+    for (; x->at < x->now.n; x->at += batch) {
+        const size_t n = x->now.n - x->at < batch ? x->now.n - x->at : batch;
+        *ret_ends = (x->out->hangs && !x->options->all_hangs) || is_over_budget(x, ++*batches);
+        if (*ret_ends)
+            return HL_STATUS_OK;
+        if (x->options->checkpoint && *batches % CLOCK_EVERY == 0)
+            hl_checkpoint_save_if_due(x->options->checkpoint, x, seconds_since(&x->start));
+        const enum hl_status status = x->out->reduced ? expand_reduced(x, x->at) : expand_fully(x, x->at, n);
+        if (status)
+            return status;
     }
-    x->out->answer = x->out->hangs ? HL_ANSWER_HANG : HL_ANSWER_PROVEN_FREE;
     return HL_STATUS_OK;
 }
 
-static enum hl_status trace_back(struct search *x)
+static enum hl_status walk_levels(struct hl_search *x)
+{
+    uint64_t batches = 0;
+    bool ends = false;
+    for (;;) {
+        const enum hl_status status = walk_level(x, &batches, &ends);
+        if (status)
+            return status;
+        if (ends || !x->next.n)
+            break;
+        const struct hl_level done = x->now;
+        x->out->depth += done.n != 0;
+        x->now = x->next;
+        x->next = done;
+        x->next.n = x->at = 0;
+    }
+    x->out->answer = x->out->hangs ? HL_ANSWER_HANG : ends ? HL_ANSWER_BOUND_REACHED : HL_ANSWER_PROVEN_FREE;
+    return HL_STATUS_OK;
+}
+
+static enum hl_status trace_back(struct hl_search *x)
 {
     struct hl_path *path = &x->out->path;
     uint32_t n = 0;
@@ -234,56 +206,81 @@ static enum hl_status trace_back(struct search *x)
     path->agents = calloc(n ? n : 1, sizeof *path->agents);
     if (!path->agents)
         return out_of_memory(x);
-    path->n = n;
+    path->n = path->capacity = n;
     for (uint64_t at = x->hang_number; at; at = x->ways[at].parent)
         path->agents[--n] = x->ways[at].agent;
     return HL_STATUS_OK;
 }
 
-static enum hl_status search(struct search *x)
+static enum hl_status begin(struct hl_search *x)
 {
-    struct hl_space *s = x->space;
     struct hl_hash hash;
-    enum hl_status status = hl_visited_init(&x->table, x->error);
-    x->pending = calloc((size_t)s->agents * BATCH, sizeof *x->pending);
-    unsigned char *start = calloc(1, s->state_bytes);
-    if (!status && (!x->pending || !start))
-        status = out_of_memory(x);
+    unsigned char *start = calloc(1, x->space->state_bytes);
+    enum hl_status status = start ? hl_visited_init(&x->table, x->error) : out_of_memory(x);
     if (!status) {
-        hl_space_start(s, start, &hash);
+        hl_space_start(x->space, start, &hash);
         status = meet(x, start, hash, 0, NOBODY);
         x->out->steps = 0;
     }
     free(start);
+    return status;
+}
+
+/* From the start, or from a checkpoint that was loaded. */
+static enum hl_status search(struct hl_search *x)
+{
+    struct hl_checkpoint *c = x->options->checkpoint;
+    enum hl_status status = x->now.n || x->next.n ? HL_STATUS_OK : begin(x);
+    x->pending = calloc((size_t)x->space->agents * BATCH, sizeof *x->pending);
+    if (!status && !x->pending)
+        status = out_of_memory(x);
     if (!status)
         status = walk_levels(x);
+    if (!status && c && x->out->answer == HL_ANSWER_BOUND_REACHED)
+        status = hl_checkpoint_save(c, x, x->error);
     if (!status && x->out->hangs && x->options->keep_path)
         status = trace_back(x);
     return status;
 }
 
+void hl_search_finish(struct hl_search *x)
+{
+    hl_visited_finish(&x->table);
+    free(x->now.states);
+    free(x->now.items);
+    free(x->next.states);
+    free(x->next.items);
+    free(x->ways);
+    free(x->pending);
+}
+
 enum hl_status hl_explore(struct hl_space *space, const struct hl_explore_options *options,
                           struct hl_explored *ret_explored, struct hl_error *error)
 {
-    struct hl_explored out = { .reduced = options->reduce && hl_space_is_reducible(space) };
-    struct search x = { .space = space, .options = options, .out = &out, .error = error };
+    struct hl_explored out = { 0 };
+    struct hl_search x = { 0 };
+    enum hl_status status =
+        options->checkpoint ? hl_checkpoint_take(options->checkpoint, space, &x, &out, error) : HL_STATUS_OK;
+    if (status)
+        return status;
+    out.reduced = options->reduce && hl_space_is_reducible(space);
+    x.space = space;
+    x.options = options;
+    x.out = &out;
+    x.error = error;
+    const double before_s = out.seconds;
     clock_gettime(CLOCK_MONOTONIC, &x.start);
-    space->overwrites = space->broken_polls = 0;
-    const enum hl_status status = search(&x);
-    out.seconds = seconds_since(&x.start);
+    space->overwrites = out.overwrites;
+    space->broken_polls = out.broken_polls;
+    status = search(&x);
+    out.seconds = before_s + seconds_since(&x.start);
     out.overwrites = space->overwrites;
     out.broken_polls = space->broken_polls;
     if (out.states)
         out.bytes_per_state = (double)(x.table.capacity * sizeof *x.table.slots +
                                        (options->keep_path ? x.ways_capacity * sizeof *x.ways : 0)) /
                               (double)out.states;
-    hl_visited_finish(&x.table);
-    free(x.now.states);
-    free(x.now.items);
-    free(x.next.states);
-    free(x.next.items);
-    free(x.ways);
-    free(x.pending);
+    hl_search_finish(&x);
     if (status)
         hl_path_finish(&out.path);
     else

@@ -1,5 +1,6 @@
 /* Exhaustive search: every schedule of a space, or the shortest way to hang it. */
 #pragma once
+#include <signal.h>
 #include "space.h"
 
 /* X(ID, name, doc) */
@@ -10,17 +11,19 @@
 enum hl_answer { HL_ANSWERS(HL_ENUMERATOR) HL_ANSWER_COUNT };
 
 struct hl_explore_options {
-    bool reduce;         /* leave out schedules that only reorder independent steps */
-    bool keep_path;      /* remember how each state was reached: 8 bytes a state more */
-    bool all_hangs;      /* go on after the first hang, and count the states that hang */
-    uint64_t states_max; /* 0: no bound */
-    double seconds_max;  /* 0: no bound */
+    bool reduce;                       /* leave out schedules that only reorder independent steps */
+    bool keep_path;                    /* remember how each state was reached: 8 bytes a state more */
+    bool all_hangs;                    /* go on after the first hang, and count the states that hang */
+    uint64_t states_max;               /* 0: no bound */
+    double seconds_max;                /* 0: no bound */
+    const volatile sig_atomic_t *stop; /* set: the budget ends now; may be NULL */
+    struct hl_checkpoint *checkpoint;  /* see checkpoint.h; may be NULL */
 };
 
 /* A schedule: the agents, in the order of their steps from the start. */
 struct hl_path {
     uint16_t *agents;
-    uint32_t n;
+    uint32_t n, capacity;
 };
 
 struct hl_explored {
@@ -43,4 +46,6 @@ enum hl_status hl_explore(struct hl_space *space, const struct hl_explore_option
  * `nodes_max` (state, last agent) pairs. */
 enum hl_status hl_explore_calmest(struct hl_space *space, uint32_t nodes_max, struct hl_path *ret_path,
                                   struct hl_error *error);
+/* Adds n steps of an agent. */
+enum hl_status hl_path_append(struct hl_path *path, uint32_t agent, uint32_t n, struct hl_error *error);
 void hl_path_finish(struct hl_path *path);

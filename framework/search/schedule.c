@@ -31,14 +31,18 @@ enum hl_status hl_path_write(const struct hl_space *s, const struct hl_path *pat
     return HL_STATUS_OK;
 }
 
-static enum hl_status append(struct hl_path *path, uint32_t agent, uint32_t n, struct hl_error *error)
+enum hl_status hl_path_append(struct hl_path *path, uint32_t agent, uint32_t n, struct hl_error *error)
 {
     if (n > 10000000 || path->n > 10000000)
         return hl_fail(error, HL_STATUS_USAGE, "the schedule is longer than 10 million steps");
-    uint16_t *agents = realloc(path->agents, (path->n + n) * sizeof *agents);
-    if (!agents)
-        return hl_fail(error, HL_STATUS_MEMORY, "out of memory for a schedule");
-    path->agents = agents;
+    if (path->n + n > path->capacity) {
+        const uint32_t capacity = 2 * (path->n + n);
+        uint16_t *agents = realloc(path->agents, capacity * sizeof *agents);
+        if (!agents)
+            return hl_fail(error, HL_STATUS_MEMORY, "out of memory for a schedule");
+        path->agents = agents;
+        path->capacity = capacity;
+    }
     while (n--)
         path->agents[path->n++] = (uint16_t)agent;
     return HL_STATUS_OK;
@@ -57,7 +61,7 @@ static enum hl_status read_lines(const struct hl_space *s, FILE *in, const char 
         if (sscanf(line, "%u %u", &agent, &n) != 2 || agent >= s->agents || n == 0)
             return hl_fail(error, HL_STATUS_USAGE, "%s:%d: expected an agent (0..%u) and a number of steps",
                            file, number, s->agents - 1);
-        const enum hl_status status = append(path, agent, n, error);
+        const enum hl_status status = hl_path_append(path, agent, n, error);
         if (status)
             return status;
     }

@@ -69,7 +69,7 @@ static void random_schedules(void)
 {
     struct hl_space *space = make(8, HL_MUTANT_NONE, 4);
     const struct hl_walk_options options = { .seed = 1, .schedules = 20000, .steps_max = 100000 };
-    struct hl_walked walked;
+    struct hl_walked walked = { 0 };
     hl_bench_require(hl_walk(space, &options, &walked, NULL) == HL_STATUS_OK && !walked.hangs, "walk");
     hl_bench_row("random schedules, 8 ranks x 4 calls", (double)walked.schedules / walked.seconds, "1/s",
                  HL_BENCH_AT_LEAST, 30000);

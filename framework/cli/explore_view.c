@@ -1,0 +1,122 @@
+/* What `hanglab explore` found, as text and as JSON. */
+#include <jansson.h>
+#include <string.h>
+#include "../scenario/words.h"
+#include "explore.h"
+
+static const char *answer_name(enum hl_answer answer)
+{
+    static const char *const names[] = {
+#define X(id, name, doc) [id] = name,
+        HL_ANSWERS(X)
+#undef X
+    };
+    return names[answer];
+}
+
+static void write_covered(const struct hl_explore_found *f)
+{
+    const struct hl_cover *cover = &f->search.cover;
+    printf("  covered    %d ranks, %u CTA%s a rank at most; calls %s: %s\n", cover->spec.ranks,
+           f->search.ctas, f->search.ctas == 1 ? "" : "s", cover->rounds ? "in rounds" : "without end",
+           cover->calls);
+    if (cover->rounds)
+        printf("             %u rounds\n", cover->rounds);
+    printf("             %s; memory sc, progress fair, PDL %s\n",
+           f->search.walked.schedules && !f->search.states ? "orders drawn at random"
+                                                           : "every order of every access",
+           cover->spec.pdl ? "on" : "off");
+    for (int i = 0; i < cover->n_payloads; i++)
+        printf("  %s %s\n", i ? "          " : "payload   ", cover->payload_names[i]);
+    for (const char *line = cover->notes; *line; line = strchr(line, '\n') + 1)
+        printf("  %s %.*s\n", line == cover->notes ? "not       " : "          ", (int)strcspn(line, "\n"),
+               line);
+}
+
+static void write_walked(const struct hl_walked *w)
+{
+    if (w->hangs) {
+        printf("  searched   random schedules: the first that hangs has number %llu (%s)\n",
+               (unsigned long long)w->number, hl_walk_name(w->kind));
+        return;
+    }
+    printf("  searched   %llu random schedules, %llu steps, in %.3f s\n", (unsigned long long)w->schedules,
+           (unsigned long long)w->steps, w->seconds);
+    if (w->pct_confidence > 0)
+        printf(
+            "             no hang of depth <= 2 with %.4g %% (PCT: %llu schedules, %u threads, %u steps)\n",
+            100 * w->pct_confidence, (unsigned long long)(w->schedules + 1) / 2, w->threads, w->events);
+    if (w->miscounted)
+        printf("             in %llu weighted ones ranks took other numbers of steps than foreseen\n",
+               (unsigned long long)w->miscounted);
+}
+
+static void write_searched(const struct hl_explore_found *f)
+{
+    const struct hl_portfolio *p = &f->search;
+    const bool walked = p->walked.schedules || p->walked.hangs;
+    if (walked)
+        write_walked(&p->walked);
+    if (!p->states)
+        return;
+    printf("  %s   %llu states in %.3f s, %s; hashed to 128 bits: none missed but with p < %.0e\n",
+           walked ? "        " : "searched", (unsigned long long)p->states, p->seconds,
+           p->explored.reduced ? "independent steps in one order" : "all orders",
+           (double)p->states * (double)p->states / 6.8e38 + 1e-30);
+}
+
+static void write_answer(const struct hl_explore_found *f)
+{
+    const struct hl_explored *e = &f->search.explored;
+    printf("%s: %s\n", f->c->id, answer_name(f->search.answer));
+    write_covered(f);
+    write_searched(f);
+    if (e->broken_polls)
+        printf("  warning    %llu times a row was cleared under a wait: a poll pass is not one step here\n",
+               (unsigned long long)e->broken_polls);
+    if (f->search.answer == HL_ANSWER_HANG)
+        printf("  %s\n\n  %u steps in %u turns:\n\n", f->story.sentence, f->story.steps, f->story.blocks);
+    else if (f->search.answer == HL_ANSWER_PROVEN_FREE)
+        puts(f->c->expected.verdict == HL_VERDICT_HANG ? "  No schedule of this hangs. The file expects a "
+                                                         "hang: it does not come from the order of steps,\n"
+                                                         "  or not at this size.\n"
+                                                       : "  No schedule of this hangs.\n");
+    else if (f->search.states)
+        puts("  Nothing is proven: raise --states or --time-budget, or take fewer ranks or tokens.\n");
+    else
+        puts("  No hang was met; nothing is proven beyond that.\n");
+}
+
+enum hl_status hl_explore_write_text(const struct hl_explore_found *f, struct hl_error *error)
+{
+    struct hl_story story;
+    if (f->search.cover.spec.mutant != HL_MUTANT_NONE)
+        printf("(a build with the mutant %s)\n",
+               hl_words_name(&hl_words_mutants, f->search.cover.spec.mutant));
+    write_answer(f);
+    if (f->search.answer != HL_ANSWER_HANG)
+        return HL_STATUS_OK;
+    const enum hl_status status = hl_story_tell(f->search.space, &f->search.path, stdout, &story, error);
+    putchar('\n');
+    return status;
+}
+
+void hl_explore_write_json(const struct hl_explore_found *f)
+{
+    const struct hl_explored *e = &f->search.explored;
+    json_t *object = json_pack(
+        "{s:s, s:s, s:s, s:i, s:i, s:s, s:i, s:s, s:s, s:b, s:s, s:I, s:b, s:f}", "type", "explore", "id",
+        f->c->id, "answer", answer_name(f->search.answer), "ranks", f->search.cover.spec.ranks, "ctas",
+        (int)f->search.ctas, "calls", f->search.cover.calls, "rounds", (int)f->search.cover.rounds, "memory",
+        "sc", "progress", "fair", "pdl", f->search.cover.spec.pdl, "payload", f->search.payload, "states",
+        (json_int_t)f->search.states, "reduced", e->reduced, "wall_s", f->search.seconds);
+    if (object && f->search.answer == HL_ANSWER_HANG) {
+        json_object_set_new(object, "steps", json_integer(f->story.steps));
+        json_object_set_new(object, "turns", json_integer(f->story.blocks));
+        json_object_set_new(object, "summary", json_string(f->story.sentence));
+    }
+    if (object)
+        json_dumpf(object, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(object);
+}

@@ -1,0 +1,46 @@
+/* What the breadth-first search knows between two states: all of it goes into a checkpoint. */
+#pragma once
+#include <time.h>
+#include "explore.h"
+#include "visited.h"
+
+/* A level: states side by side, each with its hash and its number. */
+struct hl_level_item {
+    struct hl_hash hash;
+    uint64_t number;
+};
+struct hl_level {
+    unsigned char *states;
+    struct hl_level_item *items;
+    size_t n, capacity;
+};
+
+/* A step whose state is perhaps new. */
+struct hl_pending_step {
+    struct hl_hash hash;
+    size_t from; /* index in the level */
+    uint32_t agent;
+};
+
+struct hl_step_to {
+    uint32_t parent;
+    uint16_t agent;
+};
+
+struct hl_search {
+    struct hl_space *space;
+    const struct hl_explore_options *options;
+    struct hl_explored *out;
+    struct hl_error *error;
+    struct hl_visited table;
+    struct hl_level now, next;
+    size_t at;               /* states of this level before it are done */
+    struct hl_step_to *ways; /* [state number] how it was reached */
+    size_t ways_capacity;
+    struct hl_pending_step *pending;
+    uint32_t n_pending;
+    uint64_t hang_number;
+    struct timespec start;
+};
+
+void hl_search_finish(struct hl_search *search);

@@ -1,0 +1,210 @@
+/* One payload after the other, and for each the means in turn; see portfolio.h. */
+#include "portfolio.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../scenario/scenario.h"
+
+enum { FIRST_WALKS = 1000, STEPS_MAX = 1000000 };
+
+struct state {
+    const struct hl_config *config;
+    const struct hl_portfolio_options *options;
+    struct hl_portfolio *out;
+    struct hl_error *error;
+    int payload;
+};
+
+static bool is_stopped(const struct state *x)
+{
+    return x->options->explore.stop && *x->options->explore.stop;
+}
+
+/* Keeps the hang with its space. */
+static void keep(struct state *x, struct hl_space **space, struct hl_path *path)
+{
+    x->out->answer = HL_ANSWER_HANG;
+    x->out->space = *space;
+    x->out->path = *path;
+    *space = NULL;
+    *path = (struct hl_path){ 0 };
+}
+
+static enum hl_status save(struct state *x, bool is_walking)
+{
+    struct hl_checkpoint *c = x->options->checkpoint;
+    if (!c)
+        return HL_STATUS_OK;
+    c->done.payload = (uint64_t)x->payload;
+    c->done.is_walking = is_walking;
+    c->done.states = x->out->states;
+    c->done.seconds = x->out->seconds;
+    c->done.walked = x->out->walked;
+    return is_walking ? hl_checkpoint_save(c, NULL, x->error) : HL_STATUS_OK;
+}
+
+/* Random schedules up to number `schedules` (0: up to PCT's bound), for so long. */
+static enum hl_status walk(struct state *x, struct hl_space **space, uint64_t schedules, double seconds)
+{
+    struct hl_walked *walked = &x->out->walked;
+    struct hl_checkpoint *c = x->options->checkpoint;
+    const double end_s = walked->seconds + seconds;
+    enum hl_status status = HL_STATUS_OK;
+    for (bool first = true; !status && !walked->hangs; first = false) {
+        const uint64_t end = schedules || first ? schedules : hl_walk_schedules_for(walked, 0.95);
+        if (!first && (walked->schedules >= end || walked->seconds >= end_s || is_stopped(x)))
+            break;
+        struct hl_walk_options o = x->options->walk;
+        o.schedules = end;
+        o.steps_max = STEPS_MAX;
+        o.seconds_max = c && c->every_s < end_s - walked->seconds ? c->every_s : end_s - walked->seconds;
+        status = hl_walk(*space, &o, walked, x->error);
+        if (!status && !walked->hangs)
+            status = save(x, true);
+    }
+    if (!status && walked->hangs)
+        keep(x, space, &walked->path);
+    return status;
+}
+
+/* Random schedules of a case whose calls may be without end: then of some rounds of it. */
+static enum hl_status walk_in_rounds(struct state *x, struct hl_space **space, double seconds)
+{
+    struct hl_cover *cover = &x->out->cover, rounds;
+    struct hl_cover_options o = x->options->cover;
+    struct hl_space *shorter;
+    if (cover->rounds)
+        return walk(x, space, x->options->walk.schedules, seconds);
+    o.rounds = HL_PORTFOLIO_ROUNDS;
+    enum hl_status status = hl_cover_make(x->config, &o, &rounds, x->error);
+    if (status)
+        return status;
+    rounds.spec.payload = cover->spec.payload;
+    status = hl_space_create(&rounds.spec, &shorter, x->error);
+    if (status)
+        return status;
+    status = walk(x, &shorter, x->options->walk.schedules, seconds);
+    hl_space_destroy(shorter);
+    if (!status && x->out->answer == HL_ANSWER_HANG)
+        *cover = rounds;
+    return status;
+}
+
+static enum hl_status search(struct state *x, struct hl_space **space, double seconds)
+{
+    struct hl_explore_options o = x->options->explore;
+    struct hl_explored *explored = &x->out->explored;
+    o.keep_path = true;
+    o.seconds_max = seconds;
+    o.checkpoint = x->options->checkpoint;
+    enum hl_status status = save(x, false);
+    if (!status)
+        status = hl_explore(*space, &o, explored, x->error);
+    if (status)
+        return status;
+    x->out->states += explored->states;
+    x->out->seconds += explored->seconds;
+    x->out->answer = explored->answer;
+    if (explored->answer == HL_ANSWER_HANG)
+        keep(x, space, &explored->path);
+    return HL_STATUS_OK;
+}
+
+static enum hl_status by_all_means(struct state *x, struct hl_space **space, bool was_walking)
+{
+    struct hl_portfolio *p = x->out;
+    const double budget_s = x->options->explore.seconds_max;
+    enum hl_status status = HL_STATUS_OK;
+    p->answer = HL_ANSWER_BOUND_REACHED;
+    if (x->options->walks_only)
+        return walk_in_rounds(x, space, budget_s);
+    if (was_walking)
+        return walk_in_rounds(x, space, budget_s / 2);
+    /* Where every order would have to be searched, a few random ones may do. */
+    if (p->cover.rounds && !hl_space_is_reducible(*space) && p->walked.schedules < FIRST_WALKS)
+        status = walk(x, space, FIRST_WALKS, budget_s / 2);
+    if (status || p->answer == HL_ANSWER_HANG || is_stopped(x))
+        return status;
+    status = search(x, space, budget_s / 2);
+    if (status || p->answer != HL_ANSWER_BOUND_REACHED || is_stopped(x))
+        return status;
+    return walk_in_rounds(x, space, budget_s / 2);
+}
+
+static enum hl_status search_payload(struct state *x, bool was_walking)
+{
+    struct hl_space *space;
+    struct hl_portfolio *p = x->out;
+    p->cover.spec.payload = p->cover.payloads[x->payload];
+    p->payload = p->cover.payload_names[x->payload];
+    enum hl_status status = hl_space_create(&p->cover.spec, &space, x->error);
+    if (status)
+        return status;
+    p->ctas = space->ctas_max;
+    status = by_all_means(x, &space, was_walking);
+    hl_space_destroy(space); /* NULL if it is kept */
+    return status;
+}
+
+enum hl_status hl_portfolio_run(const struct hl_config *config, const struct hl_portfolio_options *options,
+                                struct hl_portfolio *ret_portfolio, struct hl_error *error)
+{
+    struct hl_portfolio p = { 0 };
+    struct state x = { config, options, &p, error, 0 };
+    const struct hl_checkpoint *c = options->checkpoint;
+    enum hl_status status = hl_cover_make(config, &options->cover, &p.cover, error);
+    bool was_walking = false;
+    if (c) {
+        x.payload = (int)c->done.payload;
+        was_walking = c->done.is_walking;
+        p.states = c->done.states;
+        p.seconds = c->done.seconds;
+        p.walked = c->done.walked;
+    }
+    for (; !status && x.payload < p.cover.n_payloads; x.payload++) {
+        status = search_payload(&x, was_walking);
+        if (status || p.answer != HL_ANSWER_PROVEN_FREE)
+            break;
+        was_walking = false;
+        p.walked = (struct hl_walked){ 0 };
+    }
+    if (status)
+        hl_portfolio_finish(&p);
+    else
+        *ret_portfolio = p;
+    return status;
+}
+
+void hl_portfolio_finish(struct hl_portfolio *p)
+{
+    hl_space_destroy(p->space);
+    hl_path_finish(&p->path);
+    hl_path_finish(&p->walked.path);
+}
+
+enum hl_status hl_portfolio_identity(const struct hl_config *config,
+                                     const struct hl_portfolio_options *options, const char *build,
+                                     char **ret_identity, struct hl_error *error)
+{
+    struct hl_cover cover;
+    char *text = NULL;
+    size_t size;
+    const enum hl_status status = hl_cover_make(config, &options->cover, &cover, error);
+    if (status)
+        return status;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return hl_fail(error, HL_STATUS_MEMORY, "out of memory for a checkpoint");
+    fprintf(out, "build: %s\ncase: %s\nranks searched: %d\ncalls: %s\nrounds: %u\nreduction: %s\n", build,
+            config->name, cover.spec.ranks, cover.calls, cover.rounds,
+            options->explore.reduce ? "on" : "off");
+    fprintf(out, "random: %s, seed %llu\n", options->walks_only ? "only" : "after the search",
+            (unsigned long long)options->walk.seed);
+    hl_config_write_yaml(config, out);
+    if (fclose(out)) {
+        free(text);
+        return hl_fail(error, HL_STATUS_MEMORY, "out of memory for a checkpoint");
+    }
+    *ret_identity = text;
+    return HL_STATUS_OK;
+}

@@ -387,6 +387,37 @@ Test(faults, of_any_kind_anywhere_leave_sound_programs)
     }
 }
 
+Test(faults, shared_workspace_puts_another_groups_call_in_front)
+{
+    struct pair pair;
+    struct hl_config c = with_fault(HL_MODE_FULL, (struct hl_fault){ HL_FAULT_SHARED_WORKSPACE, .call = 20 });
+    weave(&pair, &c);
+    expect_fired(&pair);
+    cr_assert_eq(pair.after.n_calls, pair.before.n_calls + 1);
+    expect_same(&pair, 0, 0, 20);
+    expect_same(&pair, 20, 21, pair.before.n_calls - 20);
+    cr_expect_eq(pair.after.calls[20].op->group, 0xf0);
+    cr_expect_eq(pair.after.calls[21].op->group, 0);
+    finish(&pair);
+}
+
+Test(faults, a_barrier_in_a_capture_stands_between_its_ends)
+{
+    struct pair pair;
+    struct hl_config c = with_fault(HL_MODE_FULL, (struct hl_fault){ HL_FAULT_CAPTURE_BARRIER, .call = 20 });
+    weave(&pair, &c);
+    cr_expect_eq(pair.faulty->fates[0].fate, HL_FATE_WOVEN);
+    const struct hl_rank_program *rank = &pair.faulty->rank[RANK];
+    int inside = 0;
+    for (uint32_t i = 0, capturing = 0; i < rank->n_ops; i++) {
+        capturing += rank->ops[i].kind == HL_OP_CAPTURE_BEGIN;
+        capturing -= rank->ops[i].kind == HL_OP_CAPTURE_END;
+        inside += capturing && rank->ops[i].kind == HL_OP_BARRIER && rank->ops[i].fault;
+    }
+    cr_expect_eq(inside, 1);
+    finish(&pair);
+}
+
 Test(none, is_the_healthy_twin)
 {
     struct pair pair;

@@ -95,6 +95,39 @@ Test(faults_run, a_tool_that_serialises)
     expect_fault("serialise-launches", ", call: 9", "", MODES, "  - {verdict: hang, cause: tool-induced}\n");
 }
 
+Test(faults_run, a_stream_that_stalls_while_its_gpu_answers)
+{
+    expect_fault("stall-stream", ", call: 9", "", MODES, "  - {verdict: hang, cause: peer-stream-stalled}\n");
+}
+
+Test(faults_run, a_gpu_that_answers_nothing_is_the_drivers)
+{
+    expect_fault("driver-stall", ", call: 9", ", placement: process", MODES,
+                 "  - {verdict: hang, cause: driver-stall}\n");
+}
+
+Test(faults_run, another_group_on_the_same_workspace)
+{
+    expect_fault("shared-workspace", ", call: 9", "", MODES,
+                 "  - {verdict: hang, cause: shared-workspace}\n");
+}
+
+#define GRAPHS \
+    "  schedule.mode: [full, piecewise]\n" \
+    "schedule: {layers: 2, sizes: [16, 8], replays: 12, padding: false}\n"
+
+Test(faults_run, a_workspace_that_moves_between_captures_does_no_harm)
+{
+    expect_fault("move-workspace", ", call: every", "", GRAPHS, "  - {verdict: pass}\n");
+}
+
+Test(faults_run, a_graph_of_before_meets_nobody_and_old_memory_holds_foreign_rows)
+{
+    expect_fault("stale-graph", ", call: 20", "", GRAPHS, "  - {verdict: hang, cause: stale-address}\n");
+    expect_fault("realloc-after-capture", ", call: every", "", GRAPHS,
+                 "  - {verdict: hang, cause: stale-address}\n");
+}
+
 Test(faults_run, a_delay_that_is_not_given_is_drawn_and_does_no_harm)
 {
     expect_fault("host-delay", ", call: 9", "", MODES, "  - {verdict: pass}\n");

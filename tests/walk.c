@@ -89,7 +89,7 @@ static uint32_t skip_capture(struct state *s, const struct hl_op *ops, uint32_t 
     cr_assert_eq(s->program->graphs[s->rank][graph].begin, begin + 1);
     uint32_t i = begin + 1;
     for (; ops[i].kind != HL_OP_CAPTURE_END; i++)
-        cr_assert(ops[i].kind == HL_OP_CALL || ops[i].kind == HL_OP_FILLER ||
+        cr_assert(ops[i].kind == HL_OP_CALL || ops[i].kind == HL_OP_FILLER || ops[i].kind == HL_OP_BARRIER ||
                       ops[i].kind == HL_OP_EVENT_RECORD || ops[i].kind == HL_OP_EVENT_WAIT,
                   "op kind %d inside a capture", ops[i].kind);
     cr_assert_eq(ops[i].graph, graph);

@@ -104,6 +104,7 @@ static void collect_followed(const struct hl_watch *watch, uint64_t now_ns, stru
             workspace->barriers = track->barriers;
             workspace->initialised_ns = track->initialised_ns;
             workspace->first_begun_ns = track->first_begun_ns;
+            workspace->replaced_by = track->replaced_by;
             collect_calls(track, to, &evidence->records_dropped);
         }
     }
@@ -228,6 +229,8 @@ static void collect_hosts(const struct hl_probe *probe, struct hl_evidence *evid
             probe->host_stack(probe->user, r, rank->stack, sizeof rank->stack);
         if (probe->residency)
             rank->residency = probe->residency(probe->user, r);
+        if (probe->device_answer)
+            rank->device = probe->device_answer(probe->user, r);
     }
 }
 

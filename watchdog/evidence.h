@@ -55,6 +55,7 @@ struct hl_workspace_evidence {
     uint32_t barriers;  /* ended trtllm two-shot calls since init: each moves the 3-valued flags twice */
     uint64_t initialised_ns; /* last workspace-init; UINT64_MAX never */
     uint64_t first_begun_ns; /* begin of call 0; UINT64_MAX never */
+    uint32_t replaced_by;    /* 1 + the workspace that stands in its place now; 0: it was not replaced */
 };
 
 /* Two calls of one workspace that ran at once, on two streams. */
@@ -76,6 +77,7 @@ struct hl_rank_evidence {
     struct hl_pending_call pending[HL_PENDING_MAX]; /* the begun ones first, oldest first */
     int n_pending;
     struct hl_residency residency;
+    enum hl_device_answer device;
     struct hl_overlap overlap; /* the first one */
     struct hl_overlap early; /* the first call that began before the one in front of it on its stream ended */
 };

@@ -43,6 +43,7 @@ struct hl_call_record {
     uint32_t rows_written; /* leading rows of the input block that anything ever wrote (as executed) */
     uint32_t ctas;
     uint32_t epoch; /* 1 + the call's number as the host passed it; 0: the device keeps it itself */
+    uint32_t group; /* ranks that it is for, where those are not the world, a bit each; 0: the world */
 };
 
 /* The numbers of a call, valid while the event is delivered. Rows are [exec_tokens][layout.row_words]. */
@@ -68,6 +69,7 @@ struct hl_event {
     enum hl_host_wait wait; /* host-begin */
     uint32_t group;         /* host-begin of a barrier: the ranks it waits for, a bit each; 0 = all */
     uint32_t workspace;     /* workspace-init */
+    uint32_t replaces;      /* workspace-init: 1 + the workspace whose memory it replaces; 0: none */
     uint32_t fault;         /* fault: index in the configuration */
     const struct hl_call_record *call; /* enqueue, call-begin, call-end */
     const struct hl_call_data *data;   /* call-begin, call-end; may be NULL */

@@ -18,7 +18,7 @@ static bool is_unfinished(const struct hl_recent_call *recent)
 bool hl_records_agree(const struct hl_call_record *a, const struct hl_call_record *b)
 {
     return a->site == b->site && a->tokens == b->tokens && a->exec_tokens == b->exec_tokens &&
-           a->protocol == b->protocol && a->dtype == b->dtype &&
+           a->protocol == b->protocol && a->dtype == b->dtype && a->group == b->group &&
            (a->protocol != HL_TRTLLM_TWOSHOT || a->ctas == b->ctas);
 }
 

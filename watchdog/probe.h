@@ -34,6 +34,9 @@ struct hl_stray_write {
     uint32_t by_call;
 };
 
+/* Does a GPU still do what it is asked? Tried with a small copy on a stream of its own: it needs no room. */
+enum hl_device_answer { HL_DEVICE_NOT_ASKED, HL_DEVICE_ANSWERS, HL_DEVICE_SILENT };
+
 struct hl_probe {
     void *user;
     int ranks;
@@ -51,4 +54,5 @@ struct hl_probe {
     struct hl_stray_write (*stray_write)(void *user);
     /* Does a tool (a profiler, a debugger) let kernels of different ranks run one after another only? */
     bool (*is_serialised)(void *user);
+    enum hl_device_answer (*device_answer)(void *user, int rank);
 };

@@ -78,6 +78,8 @@ static void follow_rank(struct hl_watch *watch, const struct hl_event *event)
     case HL_EVENT_WORKSPACE_INIT:
         if (event->workspace < (uint32_t)watch->workspaces)
             follow_init(&rank->workspace[event->workspace], event->time_ns);
+        if (event->replaces && event->replaces <= (uint32_t)watch->workspaces)
+            rank->workspace[event->replaces - 1].replaced_by = event->workspace + 1;
         break;
     case HL_EVENT_RANK_EXIT:
         rank->exited = true;

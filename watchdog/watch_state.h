@@ -20,6 +20,7 @@ struct hl_recent_call {
 struct hl_workspace_track {
     uint32_t enqueued, begun, ended, rotations, barriers;
     uint64_t initialised_ns, first_begun_ns;
+    uint32_t replaced_by;             /* as in hl_workspace_evidence */
     uint32_t running[HL_RUNNING_MAX]; /* calls that have begun and not ended */
     int n_running;
     struct hl_recent_call recent[HL_RECENT_CALLS]; /* call n at n % HL_RECENT_CALLS */

@@ -66,6 +66,8 @@ static json_t *record_json(const struct hl_call_record *r)
     }
     if (json && r->epoch != 0)
         set(json, "host_epoch", json_integer(r->epoch - 1));
+    if (json && r->group != 0)
+        set(json, "of_ranks", hex(r->group));
     return json;
 }
 
@@ -114,6 +116,8 @@ static json_t *rank_json(const struct hl_bundle *b, int rank)
         set(json, "overlap", overlap_json(&r->overlap));
     if (r->early.seen)
         set(json, "early", overlap_json(&r->early));
+    if (r->device != HL_DEVICE_NOT_ASKED)
+        set(json, "device_answers", json_boolean(r->device == HL_DEVICE_ANSWERS));
     if (r->host == HL_HOST_BLOCKED)
         set(json, "waits_for", json_string(host_waits[r->wait]));
     if (r->group != 0)
@@ -362,6 +366,8 @@ static json_t *slot_json(const struct hl_slot_evidence *s)
     set(json, "value", hex(s->value));
     if (s->history.known)
         set(json, "history", history_json(&s->history));
+    if (s->elsewhere >= 0)
+        set(json, "elsewhere", json_integer(s->elsewhere));
     return json;
 }
 

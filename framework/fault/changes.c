@@ -63,6 +63,7 @@ static void push_other_size(struct hl_weaver *w, struct hl_op call)
 void hl_push_before(struct hl_weaver *w, enum hl_op_kind kind, const struct hl_op *before)
 {
     struct hl_op op = hl_op_make(kind);
+    op.stream = before->stream;
     op.delay_ns = kind == HL_OP_HOST_DELAY ? w->delay_ns : 0;
     op.label = before->label;
     op.fault = w->mark;
@@ -129,6 +130,16 @@ static void push_join(struct hl_weaver *w, const struct hl_op *after)
     push_event(w, HL_OP_EVENT_WAIT, after, after->stream, 1);
 }
 
+/* The same call of a group that begins where this world ends: another stage of a pipeline, in this process.
+ */
+static void push_call_of_others(struct hl_weaver *w, struct hl_op call)
+{
+    struct hl_op others = call;
+    others.group = ((1u << w->program->ranks) - 1) << w->program->ranks;
+    hl_push_marked(w, others);
+    hl_op_push(&w->list, call);
+}
+
 /* The call of a place, as the fault has it. */
 void hl_push_changed_call(struct hl_weaver *w, struct hl_op call)
 {
@@ -139,6 +150,7 @@ void hl_push_changed_call(struct hl_weaver *w, struct hl_op call)
         call.fault = w->mark;
         hl_op_push(&w->list, call);
         break;
+    case HL_FAULT_SHARED_WORKSPACE: push_call_of_others(w, call); break;
     case HL_FAULT_OTHER_SIZE: push_other_size(w, call); break;
     case HL_FAULT_OTHER_STRATEGY:
         call.protocol = hl_other_protocol(w->program, &call);

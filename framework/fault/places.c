@@ -4,6 +4,7 @@
 #include "../../kernels/subject.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include "../program/resolve.h"
 
 struct search {
     const struct hl_program *program;
@@ -107,6 +108,23 @@ static bool share_issue(const struct hl_place *a, const struct hl_place *b)
     return a->launch == b->launch || (a->op == a->launch && b->op == b->launch);
 }
 
+static const char *refuse_replacement(const struct search *s, const struct hl_place *place)
+{
+    const struct hl_place *first = s->found.n ? &s->found.place[0] : NULL;
+    const int pieces = hl_resolved_pieces(&s->program->config);
+    if (!is_in_graph(place))
+        return "it is in no graph";
+    if (s->program->n_workspaces == HL_PROGRAM_WORKSPACES_MAX)
+        return "the program has as many workspaces as there can be";
+    if (first && s->found.place[s->found.n - 1].launch == place->launch)
+        return "its graph is replaced already";
+    if (first && s->ops[first->op].workspace != s->ops[place->op].workspace)
+        return "it is on another workspace than the one that is made anew";
+    if (s->fault->kind == HL_FAULT_MOVE_WORKSPACE && s->ops[place->launch].graph < pieces)
+        return "its graph is captured first";
+    return NULL;
+}
+
 /* Why the fault cannot strike here, or NULL. */
 static const char *refuse(const struct search *s, struct hl_place *place)
 {
@@ -145,6 +163,13 @@ static const char *refuse(const struct search *s, struct hl_place *place)
         if (!is_in_graph(place))
             return "it is in no graph";
         return last && last->launch == place->launch ? "its graph is replaced already" : NULL;
+    case HL_FAULT_CAPTURE_BARRIER:
+        if (!is_in_graph(place))
+            return "it is in no graph";
+        return last ? "the capture has its barrier already" : NULL;
+    case HL_FAULT_MOVE_WORKSPACE:
+    case HL_FAULT_REALLOC:
+    case HL_FAULT_STALE_GRAPH: return refuse_replacement(s, place);
     case HL_FAULT_GRID_MISMATCH: return has_one_cta(s, call) ? "its grid has one CTA" : NULL;
     case HL_FAULT_FOREIGN_SPIN:
         if (s->program->config.world.progress == HL_PROGRESS_FAIR)

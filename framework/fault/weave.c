@@ -32,6 +32,9 @@ enum hl_op_kind hl_fault_host_op(enum hl_fault_kind kind)
     case HL_FAULT_LONE_BARRIER: return HL_OP_BARRIER;
     case HL_FAULT_FOREIGN_SPIN: return HL_OP_FOREIGN;
     case HL_FAULT_SERIALISE_LAUNCHES: return HL_OP_SERIALISE;
+    case HL_FAULT_CAPTURE_BARRIER: return HL_OP_BARRIER;
+    case HL_FAULT_STALL_STREAM: return HL_OP_HOLD;
+    case HL_FAULT_DRIVER_STALL: return HL_OP_FREEZE;
     default: return HL_OP_KIND_COUNT;
     }
 }
@@ -50,9 +53,15 @@ static bool changes_graphs(const struct hl_fault *f)
     case HL_FAULT_OTHER_STRATEGY:
     case HL_FAULT_SWAP_ORDER:
     case HL_FAULT_SECOND_STREAM:
+    case HL_FAULT_SHARED_WORKSPACE:
     case HL_FAULT_GRID_MISMATCH: return true;
     default: return false;
     }
+}
+static bool replaces_workspace(const struct hl_fault *f)
+{
+    return f->kind == HL_FAULT_MOVE_WORKSPACE || f->kind == HL_FAULT_REALLOC ||
+           f->kind == HL_FAULT_STALE_GRAPH;
 }
 static bool has_partner(const struct hl_fault *f)
 {
@@ -234,7 +243,7 @@ static enum hl_status weave(struct hl_weaver *w, struct hl_error *error)
         w->launched[i] = w->ops[i].graph;
     for (uint32_t i = 0; i < w->places.n; i++) {
         const struct hl_place *place = &w->places.place[i];
-        w->struck[place->launch] = place;
+        w->struck[w->fault->kind == HL_FAULT_CAPTURE_BARRIER ? place->op : place->launch] = place;
         if (has_partner(w->fault) && is_eager(place))
             w->struck[place->partner] = place;
     }
@@ -310,7 +319,7 @@ static enum hl_status weave_one(struct hl_program *program, int index, uint64_t 
     if (status)
         return status;
     if (w.places.n) {
-        status = weave(&w, error);
+        status = replaces_workspace(w.fault) ? hl_weave_replacement(&w, error) : weave(&w, error);
         if (!status && w.fault->kind == HL_FAULT_EARLY_INIT)
             status = delay_peers(program, w.fault, w.delay_ns, error);
         fate->fate = HL_FATE_WOVEN;

@@ -33,7 +33,14 @@
     X(HL_FAULT_LONE_BARRIER, "rank, call, calls", "the call; in a graph, before its launch") \
     X(HL_FAULT_WRONG_GROUP, "rank", "a workspace with a call, and a barrier between its filling and that") \
     X(HL_FAULT_FOREIGN_SPIN, "rank, call", "the call, and world.progress: lobe, where room is limited") \
-    X(HL_FAULT_SERIALISE_LAUNCHES, "rank, call", "the call; in a graph, before its launch")
+    X(HL_FAULT_SERIALISE_LAUNCHES, "rank, call", "the call; in a graph, before its launch") \
+    X(HL_FAULT_CAPTURE_BARRIER, "rank, call", "the call in a graph") \
+    X(HL_FAULT_STALL_STREAM, "rank, call", "the call; in a graph, before its launch") \
+    X(HL_FAULT_DRIVER_STALL, "rank, call", "the call; in a graph, before its launch") \
+    X(HL_FAULT_SHARED_WORKSPACE, "rank, call, calls", "the call") \
+    X(HL_FAULT_MOVE_WORKSPACE, "rank, call", "the call in a graph of the second size or a later one") \
+    X(HL_FAULT_REALLOC, "rank, call, calls", "the call in a graph; a program with at most two workspaces") \
+    X(HL_FAULT_STALE_GRAPH, "rank, call, calls", "the call in a graph; a program with at most two workspaces")
 
 /* What a host does before a call that the fault strikes; HL_OP_KIND_COUNT: nothing, it strikes otherwise. */
 enum hl_op_kind hl_fault_host_op(enum hl_fault_kind kind);

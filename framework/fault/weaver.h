@@ -37,5 +37,7 @@ void hl_push_partner(struct hl_weaver *w, const struct hl_place *place);
 void hl_push_eagerly(struct hl_weaver *w, uint16_t graph);
 /* The graph of the same piece of the next size. */
 uint16_t hl_other_bucket(const struct hl_weaver *w, uint16_t graph);
+/* Gives every rank another workspace in the place of one, as the fault has it; see replace.c. */
+enum hl_status hl_weave_replacement(struct hl_weaver *w, struct hl_error *error);
 /* Changes a barrier, op `i`, where the fault is about barriers. */
 void hl_change_barrier(const struct hl_weaver *w, uint32_t i, struct hl_op *op);

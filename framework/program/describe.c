@@ -30,6 +30,9 @@ void hl_op_describe(const struct hl_program *program, const struct hl_op *op, ch
     case HL_OP_FILLER: describe_filler(program, op, text, size); break;
     case HL_OP_WORKSPACE_INIT:
         snprintf(text, size, "%s, workspace %u, stream %u", name, op->workspace, op->stream);
+        if (op->replaces)
+            snprintf(text, size, "%s, workspace %u in place of workspace %d, stream %u", name, op->workspace,
+                     op->replaces - 1, op->stream);
         break;
     case HL_OP_CAPTURE_BEGIN:
     case HL_OP_CAPTURE_END:
@@ -54,7 +57,9 @@ void hl_op_describe(const struct hl_program *program, const struct hl_op *op, ch
         break;
     case HL_OP_ALLOC:
     case HL_OP_FREE: snprintf(text, size, "%s, block %u", name, op->block); break;
-    case HL_OP_SYNC: snprintf(text, size, "sync, stream %u", op->stream); break;
+    case HL_OP_HOLD:
+    case HL_OP_SYNC: snprintf(text, size, "%s, stream %u", name, op->stream); break;
+    case HL_OP_REUSE: snprintf(text, size, "%s, workspace %u", name, op->workspace); break;
     default: snprintf(text, size, "%s", name); break;
     }
 }

@@ -295,8 +295,12 @@ enum hl_family hl_program_family(const struct hl_program *program, int workspace
 {
     for (uint32_t i = 0; i < program->rank[0].n_ops; i++) {
         const struct hl_op *op = &program->rank[0].ops[i];
-        if (op->kind == HL_OP_CALL && op->workspace == workspace)
+        if (op->workspace != workspace)
+            continue;
+        if (op->kind == HL_OP_CALL)
             return hl_protocol_family(op->protocol);
+        if (op->kind == HL_OP_WORKSPACE_INIT && op->replaces)
+            return hl_program_family(program, op->replaces - 1);
     }
     return HL_FAMILY_NCCL;
 }

@@ -34,7 +34,11 @@
     X(HL_OP_DEVICE_SYNC, "device-sync", \
       "the host waits until no kernel runs in its context, as cudaFree does") \
     X(HL_OP_FOREIGN, "foreign", "from here on, a kernel of somebody else takes all room of the GPU") \
-    X(HL_OP_SERIALISE, "serialise", "from here on, a tool lets one kernel of all ranks run at a time")
+    X(HL_OP_SERIALISE, "serialise", "from here on, a tool lets one kernel of all ranks run at a time") \
+    X(HL_OP_HOLD, "hold", "from here on, `stream` waits for something that does not come") \
+    X(HL_OP_FREEZE, "freeze", "from here on, the driver starts nothing on the rank's GPU, and tells nobody") \
+    X(HL_OP_REUSE, "reuse", \
+      "the memory of `workspace`, given back, is written by somebody else: its buffers, not its flags")
 enum hl_op_kind { HL_OPS(HL_ENUMERATOR) HL_OP_KIND_COUNT };
 
 /* What a filler writes into a row. */
@@ -44,28 +48,30 @@ enum hl_op_kind { HL_OPS(HL_ENUMERATOR) HL_OP_KIND_COUNT };
     X(HL_CONTENT_SOURCE, "source", "row by row what block `source` holds: a projection lets residue through")
 enum hl_content { HL_CONTENTS(HL_ENUMERATOR) HL_CONTENT_COUNT };
 
-#define HL_NONE UINT16_MAX /* no block, no graph */
+#define HL_NONE UINT16_MAX          /* no block, no graph */
+#define HL_PROGRAM_WORKSPACES_MAX 3 /* attention, MLP, and the communicator of unfused calls */
 
 struct hl_op {
     enum hl_op_kind kind;
     uint8_t stream;
-    uint8_t workspace;         /* call, workspace-init */
-    uint16_t graph;            /* capture-begin/-end, graph-launch */
-    uint16_t event;            /* event-record, event-wait */
-    uint16_t block;            /* call: input; filler: output; alloc, free, copy */
-    uint16_t source;           /* filler with HL_CONTENT_SOURCE */
-    uint16_t label;            /* index into hl_program.labels: which phase this op belongs to */
-    uint16_t site;             /* call: which fused allreduce of a forward pass, 0.. */
-    uint16_t fault;            /* 0, or 1 + index of the fault that changed this op: fires HL_EVENT_FAULT */
+    uint8_t workspace; /* call, workspace-init, reuse */
+    uint8_t replaces;  /* workspace-init: 1 + the workspace that this one stands for from now on; 0: none */
+    uint16_t graph;    /* capture-begin/-end, graph-launch */
+    uint16_t event;    /* event-record, event-wait */
+    uint16_t block;    /* call: input; filler: output; alloc, free, copy */
+    uint16_t source;   /* filler with HL_CONTENT_SOURCE */
+    uint16_t label;    /* index into hl_program.labels: which phase this op belongs to */
+    uint16_t site;     /* call: which fused allreduce of a forward pass, 0.. */
+    uint16_t fault;    /* 0, or 1 + index of the fault that changed this op: fires HL_EVENT_FAULT */
     enum hl_content content;   /* filler */
     enum hl_protocol protocol; /* call: resolved from backend, strategy and tokens */
     bool pdl;                  /* call: launched with the PDL attribute */
     bool early;                /* barrier: comes to it without waiting for the others */
-    uint32_t group;            /* barrier: the ranks that it waits for, a bit each; 0 = all */
-    uint32_t ctas;             /* call: most CTAs of its grid; 0 = as many as the protocol wants */
-    uint32_t tokens;           /* call: rows it reduces; real, not reduced */
-    uint32_t rows;             /* filler, copy: leading rows written */
-    uint64_t delay_ns;         /* host-delay */
+    uint32_t group;    /* barrier, call: the ranks that it is for, a bit each; 0 = all of this world */
+    uint32_t ctas;     /* call: most CTAs of its grid; 0 = as many as the protocol wants */
+    uint32_t tokens;   /* call: rows it reduces; real, not reduced */
+    uint32_t rows;     /* filler, copy: leading rows written */
+    uint64_t delay_ns; /* host-delay */
 };
 
 /* A block of pool memory: `rows` rows of `hidden` elements. */

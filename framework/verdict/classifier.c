@@ -211,7 +211,11 @@ static bool decide_stream_stalled(const struct hl_evidence *evidence, struct hl_
     if (!slot)
         return false;
     finding->culprit.rank = slot->source;
-    hl_say(finding, "%s, whose call is on its stream and does not start: the wait is a victim", text);
+    const bool answers = evidence->rank[slot->source].device == HL_DEVICE_ANSWERS;
+    if (!answers)
+        finding->other_cause = HL_CAUSE_DRIVER_STALL;
+    hl_say(finding, "%s, whose call is on its stream and does not start%s: the wait is a victim", text,
+           answers ? ", while its GPU does a copy on another stream" : "");
     return true;
 }
 
@@ -288,7 +292,10 @@ static const struct row hang_rows[] = {
     { HL_CAUSE_WRONG_GROUP, hl_decide_wrong_group },
     { HL_CAUSE_FOREIGN_KERNEL, hl_decide_foreign_kernel },
     { HL_CAUSE_TOOL_INDUCED, hl_decide_tool },
+    { HL_CAUSE_DRIVER_STALL, hl_decide_driver_stall },
     { HL_CAUSE_PEER_HOST_BLOCKED, decide_host_held },
+    { HL_CAUSE_STALE_ADDRESS, hl_decide_stale_address },
+    { HL_CAUSE_SHARED_WORKSPACE, hl_decide_shared_workspace },
     { HL_CAUSE_EPOCH_SKEW, hl_decide_epoch_skew },
     { HL_CAUSE_PEER_MISSING_CALL, hl_decide_missing_call },
     { HL_CAUSE_MISSING_ALLREDUCE, hl_decide_lone_fallback },
@@ -296,6 +303,7 @@ static const struct row hang_rows[] = {
     { HL_CAUSE_STRATEGY_MISMATCH, hl_decide_strategy_mismatch },
     { HL_CAUSE_GRID_MISMATCH, hl_decide_grid_mismatch },
     { HL_CAUSE_BAKED_EPOCH, hl_decide_baked_epoch },
+    { HL_CAUSE_STALE_ADDRESS, hl_decide_reused_memory },
     { HL_CAUSE_SENTINEL_COLLISION, decide_collision },
     { HL_CAUSE_OUT_OF_BOUNDS, hl_decide_out_of_bounds },
     { HL_CAUSE_EARLY_TRIGGER, hl_decide_early_trigger },
@@ -345,6 +353,7 @@ static bool decide_wrong_number(const struct hl_evidence *evidence, struct hl_fi
 }
 
 static const struct row wrong_rows[] = {
+    { HL_CAUSE_SHARED_WORKSPACE, hl_decide_shared_workspace },
     { HL_CAUSE_EPOCH_SKEW, hl_decide_epoch_skew },
     { HL_CAUSE_PEER_MISSING_CALL, hl_decide_missing_call },
     { HL_CAUSE_MISSING_ALLREDUCE, decide_own_only },
@@ -354,6 +363,7 @@ static const struct row wrong_rows[] = {
     { HL_CAUSE_GRID_MISMATCH, hl_decide_grid_mismatch },
     { HL_CAUSE_OUT_OF_BOUNDS, hl_decide_out_of_bounds },
     { HL_CAUSE_BAKED_EPOCH, hl_decide_baked_epoch },
+    { HL_CAUSE_STALE_ADDRESS, hl_decide_reused_memory },
     { HL_CAUSE_EARLY_TRIGGER, hl_decide_early_trigger },
     { HL_CAUSE_CONCURRENT_CALLS, decide_concurrent },
     { HL_CAUSE_WEAK_ORDERING, hl_decide_stale_behind_flag },

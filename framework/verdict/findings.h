@@ -39,6 +39,12 @@ bool hl_decide_grid_mismatch(const struct hl_evidence *evidence, struct hl_findi
 bool hl_decide_wrong_group(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_foreign_kernel(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_tool(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_driver_stall(const struct hl_evidence *evidence, struct hl_finding *finding);
+
+/* Workspaces that are not what a rank takes them for; see workspace.c. */
+bool hl_decide_shared_workspace(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_stale_address(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_reused_memory(const struct hl_evidence *evidence, struct hl_finding *finding);
 
 /* What a wrongly built kernel leaves behind; see misbuilt.c. */
 bool hl_decide_early_trigger(const struct hl_evidence *evidence, struct hl_finding *finding);

@@ -39,6 +39,27 @@ bool hl_decide_foreign_kernel(const struct hl_evidence *evidence, struct hl_find
     return false;
 }
 
+/* Work is enqueued, and not even a copy on a stream of its own goes through. */
+bool hl_decide_driver_stall(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    for (int r = 0; r < evidence->ranks; r++) {
+        const struct hl_rank_evidence *rank = &evidence->rank[r];
+        const struct hl_pending_call *kept = NULL;
+        for (int i = 0; i < rank->n_pending && !kept; i++)
+            if (rank->pending[i].begun_ns == UINT64_MAX)
+                kept = &rank->pending[i];
+        if (rank->device != HL_DEVICE_SILENT || !kept)
+            continue;
+        hl_blame_call(r, &kept->record, finding);
+        hl_say(finding,
+               "call %u of rank %d was launched and does not start, and its GPU does not even do a copy on "
+               "another stream: the driver or the device stands still",
+               kept->record.call, r);
+        return true;
+    }
+    return false;
+}
+
 /* One rank's kernel runs and waits, another's is not let start. */
 bool hl_decide_tool(const struct hl_evidence *evidence, struct hl_finding *finding)
 {

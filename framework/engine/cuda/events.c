@@ -110,6 +110,7 @@ static void issue_call(struct hl_cuda_events *e, uint64_t time_ns, int rank, uin
                     .replay = in_graph ? t->launches[graph] : 0,
                     .tokens = op->tokens,
                     .exec_tokens = e->plan->rank[rank].ops[index].tokens,
+                    .group = op->group,
                     .rows_written = t->rows_written[op->block],
                     .ctas = hl_cuda_plan_ctas(e->plan, rank, index, first, e->shared->share[first]) }
     };
@@ -287,7 +288,8 @@ static bool follow_mark(struct hl_cuda_events *e, const struct hl_mark *mark)
         emit(e, time_ns,
              (struct hl_event){ .kind = HL_EVENT_WORKSPACE_INIT,
                                 .rank = rank,
-                                .workspace = p->rank[rank].ops[op].workspace });
+                                .workspace = p->rank[rank].ops[op].workspace,
+                                .replaces = p->rank[rank].ops[op].replaces });
     } else if (kind == HL_MARK_CALL_BEGIN || kind == HL_MARK_CALL_END) {
         struct hl_cuda_pending *pending =
             rank < p->ranks ? find_pending(&e->rank[rank], op, kind == HL_MARK_CALL_END) : NULL;

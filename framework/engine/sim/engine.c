@@ -143,6 +143,12 @@ static bool probe_is_serialised(void *user)
     return run->sim->outside[0].serialised;
 }
 
+static enum hl_device_answer probe_device_answer(void *user, int rank)
+{
+    const struct hl_run *run = user;
+    return run->sim->outside[hl_sim_gpu(run->sim, rank)].frozen ? HL_DEVICE_SILENT : HL_DEVICE_ANSWERS;
+}
+
 static struct hl_probe probe(struct hl_run *run)
 {
     return (struct hl_probe){ .user = run,
@@ -155,7 +161,8 @@ static struct hl_probe probe(struct hl_run *run)
                               .residency = probe_residency,
                               .word_history = probe_word_history,
                               .stray_write = probe_stray_write,
-                              .is_serialised = probe_is_serialised };
+                              .is_serialised = probe_is_serialised,
+                              .device_answer = probe_device_answer };
 }
 
 static const char *crash_reason(const struct hl_run *run)

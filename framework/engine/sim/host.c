@@ -113,6 +113,10 @@ static void begin_outside(struct hl_sim *s, int rank, enum hl_op_kind kind)
         return;
     }
     const int gpu = hl_sim_gpu(s, rank);
+    if (kind == HL_OP_FREEZE) {
+        s->outside[gpu].frozen = true;
+        return;
+    }
     s->outside[gpu].takes_room = true;
     hl_sim_dispatch(s, gpu);
 }
@@ -127,7 +131,8 @@ static bool happens_on_host(const struct hl_op *op)
     case HL_OP_STOP:
     case HL_OP_DEVICE_SYNC:
     case HL_OP_FOREIGN:
-    case HL_OP_SERIALISE: return true;
+    case HL_OP_SERIALISE:
+    case HL_OP_FREEZE: return true;
     default: return false;
     }
 }
@@ -179,7 +184,8 @@ enum hl_sim_result hl_sim_host_step(struct hl_sim *s, int rank)
     case HL_OP_KILL: return die(s, rank);
     case HL_OP_EXIT: return leave(s, rank);
     case HL_OP_FOREIGN:
-    case HL_OP_SERIALISE: begin_outside(s, rank, op->kind); break;
+    case HL_OP_SERIALISE:
+    case HL_OP_FREEZE: begin_outside(s, rank, op->kind); break;
     case HL_OP_CAPTURE_BEGIN: host->capturing = op->graph; break;
     case HL_OP_CAPTURE_END: host->capturing = HL_NONE; break;
     case HL_OP_ALLOC: hl_sim_alloc(s, rank, op->block); break;

@@ -136,8 +136,9 @@ static void emit_fault(struct hl_sim *s, int rank, const struct hl_op *op)
 
 /* Fills the own workspace with sentinels and sets its flags (trtllm_mnnvl_ar.py:184-190,
  * trtllm_ar.py:745-766). */
-static void init_workspace(struct hl_sim *s, int rank, int workspace)
+static void init_workspace(struct hl_sim *s, int rank, const struct hl_op *op)
 {
+    const int workspace = op->workspace;
     const struct hl_layout *l = &s->layout[workspace];
     uint32_t *words = hl_sim_workspace(s, workspace, rank);
     memset(words, 0, l->buffers_at * sizeof *words);
@@ -151,8 +152,10 @@ static void init_workspace(struct hl_sim *s, int rank, int workspace)
             trace->cleared_call = UINT32_MAX;
             trace->cleared_ns = s->now_ns;
         }
-    hl_sim_emit(s, (struct hl_event){
-                       .kind = HL_EVENT_WORKSPACE_INIT, .rank = rank, .workspace = (uint32_t)workspace });
+    hl_sim_emit(s, (struct hl_event){ .kind = HL_EVENT_WORKSPACE_INIT,
+                                      .rank = rank,
+                                      .workspace = (uint32_t)workspace,
+                                      .replaces = op->replaces });
     hl_sim_wake_waiting(s, rank, workspace, 0, l->words);
 }
 
@@ -186,13 +189,21 @@ static enum hl_sim_result execute(struct hl_sim *s, uint32_t lane, const struct 
     if (op->kind == HL_OP_FILLER)
         hl_sim_fill(s, rank, op, s->ops[rank][op_index].rows);
     else if (op->kind == HL_OP_WORKSPACE_INIT)
-        init_workspace(s, rank, op->workspace);
+        init_workspace(s, rank, op);
+    else if (op->kind == HL_OP_REUSE)
+        hl_sim_reuse(s, rank, op->workspace);
     else if (op->kind == HL_OP_EVENT_RECORD && in_graph)
         s->queues[rank * s->streams + hl_sim_op(s, rank, from->op)->stream].graph_events |= 1ull << op->event;
     else if (op->kind == HL_OP_EVENT_RECORD)
         s->events_recorded[rank * HL_SIM_EVENTS_MAX + op->event] = from->number;
     hl_sim_wake_rank(s, rank);
     return HL_SIM_DONE;
+}
+
+/* A barrier that a host came to while it captured is no part of the graph. */
+static bool is_node(const struct hl_op *op, int captured)
+{
+    return op->stream == captured && op->kind != HL_OP_BARRIER;
 }
 
 /* A branch of a graph: the ops of its range that were captured on its stream. */
@@ -203,7 +214,7 @@ static enum hl_sim_result branch_step(struct hl_sim *s, uint32_t lane)
     const int captured = ((int)lane % s->lanes - s->streams) % s->streams;
     if (!l->running)
         return HL_SIM_BLOCKED;
-    while (l->cursor < l->end && hl_sim_op(s, rank, l->cursor)->stream != captured)
+    while (l->cursor < l->end && !is_node(hl_sim_op(s, rank, l->cursor), captured))
         l->cursor++;
     if (l->cursor == l->end) {
         if (l->count)
@@ -253,6 +264,13 @@ static enum hl_sim_result stream_step(struct hl_sim *s, uint32_t lane)
         return HL_SIM_BLOCKED;
     const struct hl_sim_entry entry = *hl_sim_entry(s, rank, stream, 0);
     const struct hl_op *op = hl_sim_op(s, rank, entry.op);
+    if (op->kind == HL_OP_HOLD) {
+        if (!q->held && s->lane[lane].count == 0) {
+            emit_fault(s, rank, op);
+            q->held = true;
+        }
+        return HL_SIM_BLOCKED;
+    }
     if (op->kind == HL_OP_GRAPH_LAUNCH) {
         if (!q->graph_running && s->lane[lane].count == 0)
             start_graph(s, rank, stream, op);
@@ -273,6 +291,8 @@ static enum hl_sim_result stream_step(struct hl_sim *s, uint32_t lane)
 
 enum hl_sim_result hl_sim_lane_step(struct hl_sim *s, uint32_t lane)
 {
+    if (s->outside[hl_sim_gpu(s, hl_sim_lane_rank(s, lane))].frozen)
+        return HL_SIM_BLOCKED;
     return hl_sim_is_stream_lane(s, lane) ? stream_step(s, lane) : branch_step(s, lane);
 }
 

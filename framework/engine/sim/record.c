@@ -32,6 +32,7 @@ static struct hl_call_record make_record(const struct hl_sim *s, int rank, const
         .epoch = s->config->subject.mutant == HL_MUTANT_BAKED_EPOCH
                      ? 1 + hl_sim_epoch(s, rank, from->op, op_index, call)
                      : 0,
+        .group = op->group,
     };
 }
 

@@ -43,6 +43,7 @@ struct hl_sim_host {
 struct hl_sim_stream {
     uint32_t first, count; /* ring of entries */
     bool graph_running;    /* the first entry is a graph, and its lanes run */
+    bool held;             /* the first entry holds it for ever */
     uint8_t lanes_left;    /* lanes of that graph that have not ended */
     uint64_t graph_events; /* events recorded inside it */
 };
@@ -88,6 +89,7 @@ struct hl_sim_flight {
 struct hl_sim_outside {
     bool serialised;       /* a tool lets one kernel of all ranks run at a time (noted on GPU 0) */
     bool takes_room;       /* a foreign kernel takes every place that gets free */
+    bool frozen;           /* the driver starts nothing any more */
     uint32_t foreign_ctas; /* places that it holds */
 };
 
@@ -274,4 +276,5 @@ void hl_sim_emit_call(struct hl_sim *s, uint32_t kernel, enum hl_event_kind kind
 /* payload.c: the contents of rows. */
 void hl_sim_fill(struct hl_sim *s, int rank, const struct hl_op *op, uint32_t rows);
 void hl_sim_alloc(struct hl_sim *s, int rank, uint16_t block);
-void hl_sim_fill_constant_rows(struct hl_sim *s); /* residuals and gamma */
+void hl_sim_reuse(struct hl_sim *s, int rank, int workspace); /* what somebody else writes over its buffers */
+void hl_sim_fill_constant_rows(struct hl_sim *s);             /* residuals and gamma */

@@ -24,8 +24,9 @@
     X(HL_CAUSE_PEER_STREAM_STALLED, "peer-stream-stalled", \
       "a peer's call is on its stream but never starts, although nothing of this tool's knowledge is " \
       "before it", \
-      "the call is enqueued and not begun, no other call of that rank runs, the GPU has room or does not " \
-      "tell", \
+      "the call is enqueued and not begun, no other call of that rank runs, and its GPU still does a copy " \
+      "on " \
+      "a stream of its own (or was not asked: then driver-stall is the other candidate)", \
       "the wait is a victim: look at what else that stream waits for (copies, events, graphs, another " \
       "stream)", \
       "sglang#38300, pytorch#196133, sglang#30010") \
@@ -63,7 +64,9 @@
       "check the store's condition and address for this token and peer", "NCCL#2389, TRT-LLM#4594") \
     X(HL_CAUSE_STALE_ADDRESS, "stale-address", \
       "a captured graph still uses a workspace that has been replaced", \
-      "a rank stores and polls at addresses that are not its current workspace's", \
+      "a rank runs a call on a workspace that was made anew since: alone there, or with a result that " \
+      "foreign " \
+      "data explains", \
       "never re-create a workspace after capture, or capture again; keep the old one until then", \
       "flashinfer#4398, flashinfer#4399, flashinfer#4553, flashinfer#4827, vllm#37361") \
     X(HL_CAUSE_INIT_RACE, "init-race", \
@@ -96,8 +99,8 @@
       "sglang#31117, sglang#31135, pytorch#189228, TRT-LLM#10633") \
     X(HL_CAUSE_SHARED_WORKSPACE, "shared-workspace", \
       "two groups of ranks, or two pipeline stages, use one workspace", \
-      "calls of different groups appear on one workspace", "key the workspace by group, stage and thread", \
-      "TRT-LLM#3988, TRT-LLM#10633, pytorch#192581") \
+      "calls of different groups appear on one workspace (the record of a call names its group)", \
+      "key the workspace by group, stage and thread", "TRT-LLM#3988, TRT-LLM#10633, pytorch#192581") \
     X(HL_CAUSE_ORDER_INVERSION, "order-inversion", \
       "ranks issue the calls of two workspaces in different orders and wait for each other in a ring", \
       "each rank of a ring runs a call of one workspace that the next one has only behind its own", \
@@ -148,7 +151,7 @@
       "flashinfer#3971, sglang#30919, flashinfer#3279, flashinfer#3329") \
     X(HL_CAUSE_DRIVER_STALL, "driver-stall", \
       "launches succeeded and nothing runs: the driver or the device stands still", \
-      "no kernel is active on any rank although work is enqueued and the GPUs have room", \
+      "a call is enqueued and does not start, and its GPU does not even do a copy on a stream of its own", \
       "save the driver's log, try another driver version; no change of the kernel helps", \
       "pytorch#196133, sglang#38300") \
     X(HL_CAUSE_TOOL_INDUCED, "tool-induced", "a tool serialises what must run together", \

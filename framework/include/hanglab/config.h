@@ -106,7 +106,14 @@
     X(HL_FAULT_LONE_BARRIER, "lone-barrier", "the rank comes to a barrier that its peers do not have") \
     X(HL_FAULT_WRONG_GROUP, "wrong-group", "the rank's first barrier waits for a rank that is not of this world") \
     X(HL_FAULT_FOREIGN_SPIN, "foreign-spin", "a kernel of somebody else takes all room of the rank's GPU and does not end") \
-    X(HL_FAULT_SERIALISE_LAUNCHES, "serialise-launches", "a tool on the rank lets kernels of all ranks run one after another only")
+    X(HL_FAULT_SERIALISE_LAUNCHES, "serialise-launches", "a tool on the rank lets kernels of all ranks run one after another only") \
+    X(HL_FAULT_CAPTURE_BARRIER, "capture-barrier", "the rank comes to a barrier inside the capture of a graph, where its peers have none") \
+    X(HL_FAULT_STALL_STREAM, "stall-stream", "the rank's stream waits for something that does not come: a copy, an event, another stream") \
+    X(HL_FAULT_DRIVER_STALL, "driver-stall", "the driver of the rank's GPU starts nothing any more, while launches succeed") \
+    X(HL_FAULT_SHARED_WORKSPACE, "shared-workspace", "another group of ranks uses the rank's workspace for a call of its own") \
+    X(HL_FAULT_MOVE_WORKSPACE, "move-workspace", "all ranks make a workspace anew between two captures and keep the old one: does no harm") \
+    X(HL_FAULT_REALLOC, "realloc-after-capture", "all ranks make a workspace anew after the captures; on the rank, somebody else writes the old memory, which graphs still use") \
+    X(HL_FAULT_STALE_GRAPH, "stale-graph", "all ranks make a workspace anew and capture again; the rank replays a graph of before")
 
 enum hl_backend { HL_BACKENDS(HL_ENUMERATOR) HL_BACKEND_COUNT };
 enum hl_strategy { HL_STRATEGIES(HL_ENUMERATOR) HL_STRATEGY_COUNT };

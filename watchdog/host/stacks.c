@@ -1,0 +1,190 @@
+/* The order of a collection: what /proc says, hold all threads, unwind them, let them go, and only then look
+ * for names, which takes longest. */
+#include "stacks.h"
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include "process.h"
+#include "unwind.h"
+
+static void say_why(struct hl_process_stacks *stacks, const char *what)
+{
+    snprintf(stacks->why_not, sizeof stacks->why_not, "%s", what);
+}
+
+static bool list_threads(struct hl_stack_limits limits, struct hl_process_stacks *stacks)
+{
+    int *tids = calloc((size_t)limits.threads, sizeof tids[0]);
+    const int n = tids ? hl_process_threads(stacks->pid, limits.threads, tids) : 0;
+    if (n < 0)
+        say_why(stacks, errno == ENOENT || errno == ESRCH ? "there is no such process any more"
+                                                          : "its threads cannot be listed");
+    stacks->n_threads = n < limits.threads ? n : limits.threads;
+    stacks->threads_left_out = n > limits.threads ? n - limits.threads : 0;
+    stacks->threads = n > 0 ? calloc((size_t)stacks->n_threads, sizeof stacks->threads[0]) : NULL;
+    if (!tids || (n > 0 && !stacks->threads))
+        say_why(stacks, "out of memory");
+    for (int i = 0; stacks->threads && i < stacks->n_threads; i++) {
+        stacks->threads[i] =
+            (struct hl_thread_stack){ .tid = tids[i], .syscall = -1, .driver_frame = -1, .caller_frame = -1 };
+        hl_process_facts(stacks->pid, &stacks->threads[i]);
+    }
+    free(tids);
+    if (!stacks->threads) {
+        stacks->n_threads = 0;
+        return false;
+    }
+    snprintf(stacks->name, sizeof stacks->name, "%s", stacks->threads[0].name);
+    return true;
+}
+
+static void unwind_threads(struct hl_stack_limits limits, uint64_t deadline_ns,
+                           struct hl_process_stacks *stacks)
+{
+    struct hl_held_thread *held = calloc((size_t)stacks->n_threads, sizeof held[0]);
+    if (!held) {
+        say_why(stacks, "out of memory");
+        return;
+    }
+    const uint64_t from_ns = hl_process_now_ns();
+    for (int i = 0; i < stacks->n_threads; i++)
+        hl_process_hold(stacks->pid, deadline_ns, &stacks->threads[i], &held[i]);
+    for (int i = 0; i < stacks->n_threads; i++) {
+        if (held[i].stopped)
+            hl_unwind_thread(stacks->symbols, limits.frames, deadline_ns, &stacks->threads[i]);
+        hl_process_let_go(&held[i]);
+    }
+    stacks->stopped_ms = (double)(hl_process_now_ns() - from_ns) / 1e6;
+    free(held);
+}
+
+struct job {
+    struct hl_stack_limits limits;
+    struct hl_process_stacks *stacks;
+};
+
+static void *collect(void *user)
+{
+    const struct job *job = user;
+    struct hl_process_stacks *stacks = job->stacks;
+    const uint64_t deadline_ns = hl_process_now_ns() + (uint64_t)job->limits.time_ms * 1000000u;
+    if (!list_threads(job->limits, stacks))
+        return NULL;
+    stacks->symbols = hl_unwind_open(stacks->pid);
+    if (!stacks->symbols) {
+        say_why(stacks, stacks->threads[0].state == 'Z' ? "it has ended, and its parent has not noticed yet"
+                                                        : "its memory map cannot be read");
+        return NULL;
+    }
+    unwind_threads(job->limits, deadline_ns, stacks);
+    for (int i = 0; i < stacks->n_threads; i++)
+        hl_unwind_name(stacks->symbols, &stacks->threads[i], deadline_ns);
+    return NULL;
+}
+
+/* In a thread of its own: the kernel frees whatever a tracer still holds when it ends, a thread that never
+ * stopped included. Signals of the program are not for it. */
+void hl_stacks_collect(int pid, struct hl_stack_limits limits, struct hl_process_stacks *ret_stacks)
+{
+    struct job job = { .limits = limits, .stacks = ret_stacks };
+    pthread_t thread;
+    sigset_t all, before;
+    *ret_stacks = (struct hl_process_stacks){ .pid = pid };
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int error = pthread_create(&thread, NULL, collect, &job);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error)
+        say_why(ret_stacks, "no thread could be made to look at it");
+    else
+        pthread_join(thread, NULL);
+}
+
+void hl_stacks_finish(struct hl_process_stacks *stacks)
+{
+    for (int i = 0; i < stacks->n_threads; i++)
+        free(stacks->threads[i].frames);
+    free(stacks->threads);
+    if (stacks->symbols)
+        hl_unwind_close(stacks->symbols);
+    *stacks = (struct hl_process_stacks){ 0 };
+}
+
+/*
+ * As text
+ */
+
+static void write_thread_line(const struct hl_thread_stack *thread, FILE *out)
+{
+    fprintf(out, "  thread %d", thread->tid);
+    if (thread->name[0])
+        fprintf(out, " \"%s\"", thread->name);
+    if (thread->state)
+        fprintf(out, ", state %c", thread->state);
+    if (thread->syscall >= 0)
+        fprintf(out, ", system call %d", thread->syscall);
+    if (thread->wchan[0])
+        fprintf(out, ", sleeps in %s", thread->wchan);
+    fputs("\n", out);
+}
+
+/* Symbol versions (nanosleep@GLIBC_2.2.5) say nothing about where a thread stands. */
+static void write_function(const char *name, FILE *out)
+{
+    fprintf(out, "%.*s", (int)strcspn(name, "@"), name);
+}
+
+static void write_frame(int number, const struct hl_frame *frame, FILE *out)
+{
+    fprintf(out, "    #%d ", number);
+    if (frame->function)
+        write_function(frame->function, out);
+    else
+        fprintf(out, "0x%llx", (unsigned long long)frame->pc);
+    if (frame->file)
+        fprintf(out, " at %s:%d", frame->file, frame->line);
+    if (frame->object)
+        fprintf(out, " (%s+0x%llx)", frame->object, (unsigned long long)frame->offset);
+    fputs("\n", out);
+}
+
+static void write_driver_call(const struct hl_thread_stack *thread, FILE *out)
+{
+    if (thread->driver_frame < 0)
+        return;
+    const char *entry = thread->frames[thread->driver_frame].function;
+    fprintf(out, "    blocked in the CUDA driver: %s", entry ? entry : "an entry that is not exported");
+    if (thread->caller_frame >= 0) {
+        const struct hl_frame *caller = &thread->frames[thread->caller_frame];
+        fprintf(out, ", called by %s", caller->function ? caller->function : "a function without name");
+        if (caller->file)
+            fprintf(out, " at %s:%d", caller->file, caller->line);
+        else if (caller->object)
+            fprintf(out, " of %s", caller->object);
+    }
+    fputs("\n", out);
+}
+
+int hl_stacks_write(const struct hl_process_stacks *stacks, FILE *out)
+{
+    fprintf(out, "process %d", stacks->pid);
+    if (stacks->name[0])
+        fprintf(out, " \"%s\"", stacks->name);
+    if (stacks->why_not[0])
+        fprintf(out, ": %s", stacks->why_not);
+    fputs("\n", out);
+    for (int i = 0; i < stacks->n_threads; i++) {
+        const struct hl_thread_stack *thread = &stacks->threads[i];
+        write_thread_line(thread, out);
+        write_driver_call(thread, out);
+        for (int f = 0; f < thread->n_frames; f++)
+            write_frame(f, &thread->frames[f], out);
+        if (thread->why_not[0])
+            fprintf(out, "    %s: %s\n", thread->n_frames ? "ends here" : "no stack", thread->why_not);
+    }
+    if (stacks->threads_left_out)
+        fprintf(out, "  %d threads more\n", stacks->threads_left_out);
+    return ferror(out) ? -1 : 0;
+}

@@ -1,0 +1,14 @@
+/* From a stopped thread to frames, and from frames to names: libdwfl behind four functions. */
+#pragma once
+#include "stacks.h"
+
+/* Reads which objects a process has mapped. NULL: it cannot be read, or out of memory. */
+void *hl_unwind_open(int pid);
+void hl_unwind_close(void *symbols);
+
+/* Frames of a stopped thread, by their pcs alone. */
+void hl_unwind_thread(void *symbols, int frames_max, uint64_t deadline_ns, struct hl_thread_stack *thread);
+
+/* Names, lines, and where the CUDA driver was entered; the thread may run again by then. Lines are left out
+ * once the deadline is over. */
+void hl_unwind_name(void *symbols, struct hl_thread_stack *thread, uint64_t deadline_ns);

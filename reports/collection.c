@@ -97,6 +97,8 @@ static enum hl_status load_results(struct hl_collection *c, const char *folder, 
                              why.column, why.text);
         else if (strcmp(hl_json_text(line, "type"), "case") == 0)
             take_case(c, folder, line);
+        else if (strcmp(hl_json_text(line, "type"), "explore") == 0)
+            json_array_append(c->explored, line);
         else if (strcmp(hl_json_text(line, "type"), "summary") == 0) {
             json_decref(c->summary);
             c->summary = json_incref(line);
@@ -164,7 +166,7 @@ static enum hl_status load_folder(struct hl_collection *c, const char *folder, s
     struct stat st;
     if (stat(folder, &st) < 0)
         return hl_fail(error, HL_STATUS_USAGE, "%s: %s", folder, strerror(errno));
-    const size_t before = json_array_size(c->cases);
+    const size_t before = json_array_size(c->cases) + json_array_size(c->explored);
     if (is_bundle(folder)) {
         take_bundle(c, folder);
     } else if (snprintf(evidence, sizeof evidence, "%s/evidence", folder) < (int)sizeof evidence) {
@@ -173,18 +175,18 @@ static enum hl_status load_folder(struct hl_collection *c, const char *folder, s
             return status;
         find_bundles(c, evidence, 2);
     }
-    if (json_array_size(c->cases) > before)
+    if (json_array_size(c->cases) + json_array_size(c->explored) > before)
         return HL_STATUS_OK;
     return hl_fail(error, HL_STATUS_USAGE,
-                   "%s: neither results nor evidence are here; it must be the --out folder of `hanglab run`, "
-                   "or a bundle in it",
+                   "%s: neither results nor evidence are here; it must be the --out folder of `hanglab run` "
+                   "or `hanglab explore`, or a bundle in it",
                    folder);
 }
 
 enum hl_status hl_collection_load(char *const *folders, size_t n_folders,
                                   struct hl_collection *ret_collection, struct hl_error *error)
 {
-    struct hl_collection c = { .cases = json_array() };
+    struct hl_collection c = { .cases = json_array(), .explored = json_array() };
     for (size_t i = 0; i < n_folders; i++) {
         char folder[PATH_MAX];
         snprintf(folder, sizeof folder, "%s", folders[i]);
@@ -206,5 +208,6 @@ void hl_collection_finish(struct hl_collection *c)
         free(c->bundles[i]);
     free(c->bundles);
     json_decref(c->cases);
+    json_decref(c->explored);
     json_decref(c->summary);
 }

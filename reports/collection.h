@@ -4,9 +4,10 @@
 #include "json.h"
 
 struct hl_collection {
-    json_t *cases;   /* result lines; "bundle": index into `bundles` */
-    json_t *summary; /* of the last folder that has one; NULL: none */
-    char **bundles;  /* paths: those of the cases first, then what else lies there */
+    json_t *cases;    /* result lines; "bundle": index into `bundles` */
+    json_t *explored; /* lines of `explore` */
+    json_t *summary;  /* of the last folder that has one; NULL: none */
+    char **bundles;   /* paths: those of the cases first, then what else lies there */
     size_t n_bundles;
 };
 

@@ -62,8 +62,9 @@ static json_t *causes_json(const struct hl_collection *c)
 static int write_all_data(const struct hl_collection *c, FILE *out)
 {
     struct page page = { .out = out };
-    json_t *main = json_pack("{s:O, s:O?, s:o, s:I}", "cases", c->cases, "summary", c->summary, "causes",
-                             causes_json(c), "bundles", (json_int_t)c->n_bundles);
+    json_t *main =
+        json_pack("{s:O, s:O, s:O?, s:o, s:I}", "cases", c->cases, "explored", c->explored, "summary",
+                  c->summary, "causes", causes_json(c), "bundles", (json_int_t)c->n_bundles);
     if (!main)
         return -1;
     write_data(&page, "data", main);

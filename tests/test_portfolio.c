@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "../framework/scenario/scenario.h"
+#include "../framework/search/decide.h"
 #include "../framework/search/portfolio.h"
 
 static struct hl_scenario *parse(const char *text)
@@ -221,7 +222,7 @@ Test(checkpoints, a_search_that_is_killed_again_and_again_goes_on_and_ends_right
             _exit(portfolio.answer == HL_ANSWER_PROVEN_FREE && portfolio.states == 25753 ? 0 : 1);
         }
         int status;
-        usleep((useconds_t)(1000 + rand() % 20000));
+        usleep((useconds_t)(500 + 200 * kills + rand() % 1000)); /* longer and longer: it must end */
         kills += kill(child, SIGKILL) == 0 && kills < 1000000;
         cr_assert_eq(waitpid(child, &status, 0), child);
         ended = WIFEXITED(status);
@@ -289,5 +290,140 @@ Test(portfolio, a_bound_makes_it_try_random_schedules_and_they_find_the_hang)
     cr_expect_eq(portfolio.cover.rounds, HL_PORTFOLIO_ROUNDS);
     cr_expect_geq(portfolio.states, 200);
     hl_portfolio_finish(&portfolio);
+    hl_scenario_destroy(scenario);
+}
+
+/* A random schedule that hangs, of so many ranks and rounds. */
+static struct hl_path hang_of(struct hl_space *space, uint64_t seed)
+{
+    const struct hl_walked walked =
+        walk(space, (struct hl_walk_options){ .seed = seed, .schedules = 100000 });
+    cr_assert(walked.hangs);
+    return walked.path;
+}
+
+Test(counterexamples, joining_turns_keeps_the_hang_and_leaves_fewer)
+{
+    struct hl_scenario *scenario = parse(LATE);
+    struct hl_space *space = create(&scenario->cases[0].config, 0, 4);
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct hl_path path = hang_of(space, seed);
+        struct hl_story before, after;
+        struct hl_error error;
+        cr_assert_eq(hl_story_tell(space, &path, NULL, &before, &error), HL_STATUS_OK);
+        cr_assert_eq(hl_path_join_turns(space, &path, &error), HL_STATUS_OK);
+        cr_assert_eq(hl_story_tell(space, &path, NULL, &after, &error), HL_STATUS_OK);
+        cr_expect(after.hangs);
+        cr_expect_lt(after.blocks, before.blocks, "%u of %u turns", after.blocks, before.blocks);
+        cr_expect_leq(after.blocks, 8 * 7); /* a call of a rank is two turns, and one is interrupted */
+        hl_path_finish(&path);
+    }
+    hl_space_destroy(space);
+    hl_scenario_destroy(scenario);
+}
+
+/* Replays a path to where it ends, and on by turns. */
+static enum hl_turns_end end_of(struct hl_space *space, const struct hl_path *path)
+{
+    struct hl_path lanes = { 0 }, taken = { 0 };
+    struct hl_error error;
+    enum hl_turns_end end;
+    bool possible;
+    cr_assert_eq(hl_lanes_of_agents(space, path, &lanes, &error), HL_STATUS_OK, "%s", error.message);
+    const struct hl_lanes_plan plan = { &lanes, lanes.n, &(const struct hl_path){ 0 } };
+    cr_assert_eq(hl_lanes_follow(space, &plan, &taken, &possible, &end, &error), HL_STATUS_OK);
+    cr_assert(possible);
+    hl_path_finish(&lanes);
+    hl_path_finish(&taken);
+    return end;
+}
+
+static void expect_decided(const struct hl_config *config, int ranks, uint32_t rounds, const char *first,
+                           const char *second)
+{
+    struct hl_space *space = create(config, ranks, rounds);
+    struct hl_path hang = hang_of(space, 1);
+    struct hl_decided decided;
+    struct hl_story_turn pair[2];
+    struct hl_error error;
+    cr_assert_eq(hl_decide(space, &hang, &decided, &error), HL_STATUS_OK, "%s", error.message);
+    cr_assert(decided.is_decided);
+    const uint32_t at = decided.common;
+    cr_expect_arr_eq(decided.path.agents, decided.passes.agents, at * sizeof *decided.path.agents);
+    cr_expect_eq(decided.path.agents[at], decided.passes.agents[at + 1]);
+    cr_expect_eq(decided.path.agents[at + 1], decided.passes.agents[at]);
+    cr_expect_eq(end_of(space, &decided.path), HL_TURNS_HANGS);
+    cr_expect_neq(end_of(space, &decided.passes), HL_TURNS_HANGS);
+    cr_assert_eq(hl_decided_describe(space, &decided, pair, &error), HL_STATUS_OK);
+    cr_expect_not_null(strstr(pair[0].text, first), "%s", pair[0].text);
+    cr_expect_not_null(strstr(pair[1].text, second), "%s", pair[1].text);
+    cr_expect_neq(pair[0].rank, pair[1].rank);
+    hl_decided_finish(&decided);
+    hl_path_finish(&hang);
+    hl_space_destroy(space);
+}
+
+Test(counterexamples, a_late_clear_comes_down_to_the_store_before_the_clear)
+{
+    struct hl_scenario *scenario = parse(LATE);
+    expect_decided(&scenario->cases[0].config, 8, 4, "stores to", "clears buffer");
+    expect_decided(&scenario->cases[0].config, 3, 4, "stores to", "clears buffer");
+    hl_scenario_destroy(scenario);
+}
+
+Test(counterexamples, so_does_one_whose_kernels_overlap_and_move_up)
+{
+    struct hl_scenario *scenario = parse("hanglab: 1\nname: depth\nsubject: {mutant: depth-2}\n"
+                                         "schedule: {mode: eager, sizes: [16, 8], pdl: true}\n");
+    expect_decided(&scenario->cases[0].config, 4, 4, "stores to", "clears buffer");
+    hl_scenario_destroy(scenario);
+}
+
+Test(counterexamples, a_fill_that_comes_too_late_is_named)
+{
+    struct hl_scenario *scenario = parse("hanglab: 1\nname: init\nfaults: [{fault: late-memset, rank: 1}]\n"
+                                         "schedule: {mode: eager, sizes: [4], pdl: false}\n");
+    expect_decided(&scenario->cases[0].config, 4, 3, "stores to 1", "fills its workspace");
+    hl_scenario_destroy(scenario);
+}
+
+Test(counterexamples, where_no_schedule_passes_nothing_is_said_to_decide)
+{
+    struct hl_scenario *scenario = parse("hanglab: 1\nname: drop\nsubject: {mutant: drop-store}\n"
+                                         "schedule: {mode: eager, sizes: [4], pdl: false}\n");
+    struct hl_space *space = create(&scenario->cases[0].config, 3, 8);
+    struct hl_path hang = hang_of(space, 1);
+    struct hl_decided decided;
+    struct hl_error error;
+    cr_assert_eq(hl_decide(space, &hang, &decided, &error), HL_STATUS_OK);
+    cr_expect_not(decided.is_decided);
+    cr_expect_gt(decided.tried, 100);
+    hl_decided_finish(&decided);
+    hl_path_finish(&hang);
+    hl_space_destroy(space);
+    hl_scenario_destroy(scenario);
+}
+
+Test(counterexamples, lanes_are_agents_by_another_name)
+{
+    struct hl_scenario *scenario =
+        parse("hanglab: 1\nname: pdl\nschedule: {mode: eager, sizes: [64, 4], pdl: true}\n");
+    struct hl_space *space = create(&scenario->cases[0].config, 3, 4);
+    struct hl_path lanes = { 0 }, agents = { 0 }, again = { 0 };
+    struct hl_error error;
+    enum hl_turns_end end;
+    bool passes;
+    for (uint32_t n = 0; n < 20; n++) {
+        cr_assert_eq(hl_decide_attempt(space, n, 100000, &lanes, &passes, &end, &error), HL_STATUS_OK);
+        cr_expect(passes);
+        cr_assert_eq(hl_lanes_to_agents(space, &lanes, &agents, &error), HL_STATUS_OK, "%s", error.message);
+        cr_assert_eq(hl_lanes_of_agents(space, &agents, &again, &error), HL_STATUS_OK, "%s", error.message);
+        cr_assert_eq(again.n, lanes.n);
+        cr_expect_arr_eq(again.agents, lanes.agents, lanes.n * sizeof *lanes.agents);
+    }
+    hl_path_finish(&lanes);
+    hl_path_finish(&agents);
+    hl_path_finish(&again);
+    hl_space_destroy(space);
     hl_scenario_destroy(scenario);
 }

@@ -7,6 +7,8 @@
 #include "../campaign/build.h"
 #include "../campaign/inputs.h"
 #include "../campaign/pool.h"
+#include "../../reports/collection.h"
+#include "../../reports/results.h"
 #include "../search/promela.h"
 #include "command.h"
 #include "explore.h"
@@ -61,6 +63,7 @@ static const struct argp_option options[] = {
     { "no-reduction", KEY_FULL, NULL, 0, "visit every order of independent steps too", 0 },
     { "save-schedule", KEY_SAVE, "FILE", 0, "write the schedule of the first hang to FILE", 0 },
     { "schedule", KEY_SCHEDULE, "FILE", 0, "replay a saved schedule instead of searching", 0 },
+    { "out", 'o', "DIR", 0, "leave the results there, and a page with the schedules", 0 },
     { "format", KEY_FORMAT, "text|json", 0, "json: one object a line", 0 },
     { 0 }
 };
@@ -110,6 +113,7 @@ static error_t parse_rest(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_SCHEDULE: a->schedule = text; return 0;
     case KEY_SAVE: a->save = text; return 0;
+    case 'o': a->out = text; return 0;
     case KEY_FORMAT: a->json = hl_option_is_json(state, text); return 0;
     case ARGP_KEY_ARG: a->names[a->n_names++] = text; return 0;
     case ARGP_KEY_NO_ARGS: argp_error(state, "which scenario file?"); return 0;
@@ -121,11 +125,13 @@ static error_t parse_rest(int key, char *text, struct argp_state *state)
     }
 }
 
-/* Looks for the hang's schedule with the fewest turns; keeps the one that is there if that takes too long. */
+/* The schedule that hangs with the fewest turns, or at least one with fewer. */
 static enum hl_status calm_down(struct hl_explore_found *f, struct hl_error *error)
 {
     struct hl_path calm;
-    const enum hl_status status = hl_explore_calmest(f->search.space, 400000, &calm, error);
+    enum hl_status status = hl_path_join_turns(f->search.space, &f->search.path, error);
+    if (!status)
+        status = hl_explore_calmest(f->search.space, 400000, &calm, error);
     if (status || !calm.n)
         return status;
     hl_path_finish(&f->search.path);
@@ -139,6 +145,10 @@ static enum hl_status tell_hang(const struct hl_explore_arguments *a, struct hl_
     enum hl_status status = calm_down(f, error);
     if (!status)
         status = hl_story_tell(f->search.space, &f->search.path, NULL, &f->story, error);
+    if (!status)
+        status = hl_decide(f->search.space, &f->search.path, &f->decided, error);
+    if (!status && f->decided.is_decided)
+        status = hl_decided_describe(f->search.space, &f->decided, f->pair, error);
     if (!status && a->save)
         status = hl_path_write(f->search.space, &f->search.path, f->c->id, a->save, error);
     return status;
@@ -185,6 +195,50 @@ static int code_of(const struct hl_explore_found *f)
     }
 }
 
+/* As one line on stdout, and among the results. */
+static enum hl_status keep_json(const struct hl_explore_arguments *a, const struct hl_explore_found *f,
+                                struct hl_error *error)
+{
+    json_t *object;
+    const enum hl_status status = hl_explore_json(f, &object, error);
+    if (status)
+        return status;
+    if (a->json) {
+        json_dumpf(object, stdout, JSON_COMPACT);
+        putchar('\n');
+    }
+    json_array_append_new(a->results, object);
+    return HL_STATUS_OK;
+}
+
+static int write_lines(void *user, FILE *out)
+{
+    size_t i;
+    json_t *line;
+    json_array_foreach((json_t *)user, i, line)
+    {
+        if (json_dumpf(line, out, JSON_COMPACT) < 0)
+            return -1;
+        fputc('\n', out);
+    }
+    return ferror(out) ? -1 : 0;
+}
+
+/* Results that cannot be left behind change only a good exit code. */
+static int leave_results(const struct hl_explore_arguments *a, int code)
+{
+    struct hl_error error;
+    if (!a->out || !json_array_size(a->results))
+        return code;
+    if (hl_results_leave(a->out, write_lines, a->results, &error) != HL_STATUS_OK) {
+        const int failed = hl_complain(&error);
+        return code ? code : failed;
+    }
+    if (!a->json)
+        printf("As a page: %s/" HL_PAGE_NAME "\n", a->out);
+    return code;
+}
+
 static int explore_case(const struct hl_explore_arguments *a, const struct hl_case *c)
 {
     struct hl_explore_found f = { .c = c };
@@ -194,11 +248,12 @@ static int explore_case(const struct hl_explore_arguments *a, const struct hl_ca
         return hl_complain(&error);
     if (f.search.answer == HL_ANSWER_HANG)
         status = tell_hang(a, &f, &error);
-    if (!status && a->json)
-        hl_explore_write_json(&f);
-    else if (!status)
+    if (!status && (a->json || a->out))
+        status = keep_json(a, &f, &error);
+    if (!status && !a->json)
         status = hl_explore_write_text(&f, &error);
     const int code = code_of(&f);
+    hl_decided_finish(&f.decided);
     hl_portfolio_finish(&f.search);
     return status ? hl_complain(&error) : code;
 }
@@ -219,7 +274,7 @@ static int replay(const struct hl_explore_arguments *a, const struct hl_case *c)
     status = hl_path_read(space, a->schedule, &path, &error);
     printf("%s, schedule %s\n\n", c->id, a->schedule);
     if (!status)
-        status = hl_story_tell(space, &path, stdout, &story, &error);
+        status = hl_story_write(space, &path, stdout, &story, &error);
     hl_path_finish(&path);
     hl_space_destroy(space);
     if (status)
@@ -289,7 +344,9 @@ int hl_command_explore(int argc, char **argv)
     const struct sigaction action = { .sa_handler = request_stop, .sa_flags = (int)SA_RESETHAND };
     sigaction(SIGINT, &action, NULL); /* the second one kills */
     sigaction(SIGTERM, &action, NULL);
-    const int code = explore_all(&a);
+    a.results = json_array();
+    const int code = leave_results(&a, explore_all(&a));
+    json_decref(a.results);
     free(a.names);
     free(a.filters);
     return hl_finish_output(code);

@@ -87,6 +87,33 @@ static void write_answer(const struct hl_explore_found *f)
         puts("  No hang was met; nothing is proven beyond that.\n");
 }
 
+static void write_step(const struct hl_explore_found *f, const struct hl_story_turn *turn)
+{
+    printf("    rank %d", turn->rank);
+    if (f->search.space->ctas_max > 1)
+        printf(" CTA %u", turn->cta);
+    if (f->search.space->spec.streams > 1)
+        printf(" stream %d", turn->stream);
+    printf(", call %d%s: %s\n", turn->call, turn->kernel, turn->text);
+}
+
+static void write_decided(const struct hl_explore_found *f)
+{
+    if (!f->decided.is_decided) {
+        if (f->decided.tried) /* the order is not what decides, as far as that shows */
+            printf("  None of %u other schedules that were tried passes, either.\n\n", f->decided.tried);
+        else
+            puts("  No two neighbouring steps were found whose order decides.\n");
+        return;
+    }
+    printf("  The order of two steps decides, behind %u others and with the same ones after them:\n",
+           f->decided.common);
+    write_step(f, &f->pair[0]);
+    write_step(f, &f->pair[1]);
+    printf("  In this order it hangs. If the second comes before the first, it passes: %s.\n\n",
+           f->decided.repeats ? "the calls go on for ever" : "all calls end");
+}
+
 enum hl_status hl_explore_write_text(const struct hl_explore_found *f, struct hl_error *error)
 {
     struct hl_story story;
@@ -96,27 +123,80 @@ enum hl_status hl_explore_write_text(const struct hl_explore_found *f, struct hl
     write_answer(f);
     if (f->search.answer != HL_ANSWER_HANG)
         return HL_STATUS_OK;
-    const enum hl_status status = hl_story_tell(f->search.space, &f->search.path, stdout, &story, error);
+    const enum hl_status status = hl_story_write(f->search.space, &f->search.path, stdout, &story, error);
     putchar('\n');
+    if (!status)
+        write_decided(f);
     return status;
 }
 
-void hl_explore_write_json(const struct hl_explore_found *f)
+static json_t *step_json(const struct hl_story_turn *turn)
 {
-    const struct hl_explored *e = &f->search.explored;
-    json_t *object = json_pack(
-        "{s:s, s:s, s:s, s:i, s:i, s:s, s:i, s:s, s:s, s:b, s:s, s:I, s:b, s:f}", "type", "explore", "id",
-        f->c->id, "answer", answer_name(f->search.answer), "ranks", f->search.cover.spec.ranks, "ctas",
-        (int)f->search.ctas, "calls", f->search.cover.calls, "rounds", (int)f->search.cover.rounds, "memory",
-        "sc", "progress", "fair", "pdl", f->search.cover.spec.pdl, "payload", f->search.payload, "states",
-        (json_int_t)f->search.states, "reduced", e->reduced, "wall_s", f->search.seconds);
-    if (object && f->search.answer == HL_ANSWER_HANG) {
-        json_object_set_new(object, "steps", json_integer(f->story.steps));
-        json_object_set_new(object, "turns", json_integer(f->story.blocks));
-        json_object_set_new(object, "summary", json_string(f->story.sentence));
-    }
-    if (object)
-        json_dumpf(object, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(object);
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:s}", "rank", turn->rank, "stream", turn->stream, "cta",
+                     (int)turn->cta, "call", turn->call, "steps", (int)turn->steps, "text", turn->text);
+}
+
+static void add_turn(void *user, const struct hl_story_turn *turn)
+{
+    json_array_append_new(json_object_get(user, "schedule"), step_json(turn));
+}
+
+static void add_wait(void *user, const char *sentence)
+{
+    json_array_append_new(json_object_get(user, "waits"), json_string(sentence));
+}
+
+static json_t *decided_json(const struct hl_explore_found *f)
+{
+    const struct hl_decided *d = &f->decided;
+    if (!d->is_decided)
+        return json_null();
+    return json_pack("{s:o, s:o, s:i, s:s}", "first", step_json(&f->pair[0]), "second",
+                     step_json(&f->pair[1]), "behind", (int)d->common, "else",
+                     d->repeats ? "goes on for ever" : "ends");
+}
+
+/* The schedule, turn by turn, and what it leaves behind. */
+static enum hl_status add_hang(json_t *object, const struct hl_explore_found *f, struct hl_error *error)
+{
+    const struct hl_story_listener listener = { add_turn, add_wait, object, UINT32_MAX };
+    struct hl_story story;
+    json_object_set_new(object, "steps", json_integer(f->story.steps));
+    json_object_set_new(object, "turns", json_integer(f->story.blocks));
+    json_object_set_new(object, "summary", json_string(f->story.sentence));
+    json_object_set_new(object, "schedule", json_array());
+    json_object_set_new(object, "waits", json_array());
+    json_object_set_new(object, "decides", decided_json(f));
+    return hl_story_tell(f->search.space, &f->search.path, &listener, &story, error);
+}
+
+static void add_walked(json_t *object, const struct hl_walked *w)
+{
+    if (!w->schedules && !w->hangs)
+        return;
+    json_object_set_new(object, "schedules", json_integer((json_int_t)w->schedules));
+    if (w->hangs)
+        json_object_set_new(object, "found_by", json_string(hl_walk_name(w->kind)));
+    else
+        json_object_set_new(object, "pct_confidence", json_real(w->pct_confidence));
+}
+
+enum hl_status hl_explore_json(const struct hl_explore_found *f, json_t **ret_object, struct hl_error *error)
+{
+    const struct hl_portfolio *p = &f->search;
+    json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:i, s:s, s:i, s:s, s:s, s:b, s:s, s:I, s:b, s:f}",
+                               "type", "explore", "id", f->c->id, "answer", answer_name(p->answer), "ranks",
+                               p->cover.spec.ranks, "ctas", (int)p->ctas, "calls", p->cover.calls, "rounds",
+                               (int)p->cover.rounds, "memory", "sc", "progress", "fair", "pdl",
+                               p->cover.spec.pdl, "payload", p->payload, "states", (json_int_t)p->states,
+                               "reduced", p->explored.reduced, "wall_s", p->seconds + p->walked.seconds);
+    if (!object)
+        return hl_fail(error, HL_STATUS_MEMORY, "out of memory for a result");
+    add_walked(object, &p->walked);
+    const enum hl_status status = p->answer == HL_ANSWER_HANG ? add_hang(object, f, error) : HL_STATUS_OK;
+    if (status)
+        json_decref(object);
+    else
+        *ret_object = object;
+    return status;
 }

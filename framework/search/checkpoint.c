@@ -154,7 +154,7 @@ void hl_checkpoint_save_if_due(struct hl_checkpoint *c, const struct hl_search *
         return;
     const double from_s = now_s();
     const enum hl_status status = hl_checkpoint_save(c, search, &error);
-    snprintf(c->trouble, sizeof c->trouble, "%s", status ? error.message : "");
+    snprintf(c->trouble, sizeof c->trouble, "%.255s", status ? error.message : "");
     c->took_s = now_s() - from_s;
     c->last_s = seconds + c->took_s;
 }

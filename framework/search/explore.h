@@ -46,6 +46,8 @@ enum hl_status hl_explore(struct hl_space *space, const struct hl_explore_option
  * `nodes_max` (state, last agent) pairs. */
 enum hl_status hl_explore_calmest(struct hl_space *space, uint32_t nodes_max, struct hl_path *ret_path,
                                   struct hl_error *error);
+/* Changes a schedule that hangs into one with fewer turns that hangs, too, as far as small changes lead. */
+enum hl_status hl_path_join_turns(struct hl_space *space, struct hl_path *path, struct hl_error *error);
 /* Adds n steps of an agent. */
 enum hl_status hl_path_append(struct hl_path *path, uint32_t agent, uint32_t n, struct hl_error *error);
 void hl_path_finish(struct hl_path *path);

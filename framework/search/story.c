@@ -17,13 +17,14 @@ struct block {
     int rank, call;
     uint32_t stored_to, cleared_of; /* sets of ranks */
     int stored_buffer, cleared_buffer;
-    bool fills, reads, releases, rotates, ends;
+    bool fills, arrives, reads, releases, rotates, ends;
+    uint32_t first; /* step */
     const char *kernel;
 };
 
 struct teller {
     struct hl_space *space;
-    FILE *out;
+    const struct hl_story_listener *listener; /* or NULL */
     struct history *history[HL_SPACE_WORKSPACES_MAX][HL_RANKS_MAX];
     int calls_done[HL_RANKS_MAX][HL_SPACE_STREAMS_MAX];
     struct block block;
@@ -52,69 +53,78 @@ static int buffer_of(const struct hl_layout *l, uint32_t at)
                                                         : -1;
 }
 
-static void write_set(FILE *out, uint32_t set)
+static void add(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void add(char *text, size_t size, const char *format, ...)
+{
+    const size_t used = strlen(text);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text + used, size - used, format, arguments);
+    va_end(arguments);
+}
+
+/* Adds what a turn did, behind a semicolon if it did something before. */
+#define DID(turn, ...) \
+    do { \
+        add((turn)->text, sizeof(turn)->text, "%s", (turn)->text[0] ? "; " : ""); \
+        add((turn)->text, sizeof(turn)->text, __VA_ARGS__); \
+    } while (0)
+
+static void add_set(struct hl_story_turn *turn, uint32_t set)
 {
     const char *between = " ";
     for (int rank = 0; set >> rank; rank++)
         if (set >> rank & 1) {
-            fprintf(out, "%s%d", between, rank);
+            add(turn->text, sizeof turn->text, "%s%d", between, rank);
             between = ", ";
         }
 }
 
-static void write_block(struct teller *t)
+static void say_what(const struct block *b, struct hl_story_turn *turn)
+{
+    if (b->fills)
+        DID(turn, "fills its workspace with sentinels");
+    if (b->stored_to) {
+        DID(turn, "stores to");
+        add_set(turn, b->stored_to);
+        if (b->stored_buffer >= 0)
+            add(turn->text, sizeof turn->text, " in buffer %d", b->stored_buffer);
+    }
+    if (b->releases)
+        DID(turn, "raises its flags");
+    if (b->cleared_of) {
+        DID(turn, "clears buffer %d, rows of", b->cleared_buffer);
+        add_set(turn, b->cleared_of);
+    }
+    if (b->arrives)
+        DID(turn, "arrives");
+    if (b->reads)
+        DID(turn, "has all rows");
+    if (b->rotates)
+        DID(turn, "rotates");
+    if (b->ends)
+        DID(turn, "ends");
+    if (!turn->text[0])
+        DID(turn, "begins");
+}
+
+static void end_block(struct teller *t)
 {
     const struct block *b = &t->block;
     if (b->agent == UINT32_MAX)
         return;
     t->story.blocks++;
-    if (!t->out)
+    if (!t->listener)
         return;
-    const struct hl_space_agent *a = &t->space->agent[b->agent];
-    FILE *out = t->out;
-    fputs("  ", out);
-    for (int rank = 0; rank < t->space->spec.ranks; rank++)
-        fprintf(out, "  %c", rank == b->rank ? '*' : '|');
-    fprintf(out, "   rank %d", b->rank);
-    if (t->space->ctas_max > 1)
-        fprintf(out, " CTA %u", a->cta);
-    if (t->space->spec.streams > 1)
-        fprintf(out, " stream %d", a->stream);
-    fprintf(out, ", call %d%s:", b->call, b->kernel);
-    const char *between = " ";
-    if (b->fills) {
-        fprintf(out, "%sfills its workspace with sentinels", between);
-        between = "; ";
-    }
-    if (b->stored_to) {
-        fprintf(out, "%sstores to", between);
-        write_set(out, b->stored_to);
-        if (b->stored_buffer >= 0)
-            fprintf(out, " in buffer %d", b->stored_buffer);
-        between = "; ";
-    }
-    if (b->releases) {
-        fprintf(out, "%sraises its flags", between);
-        between = "; ";
-    }
-    if (b->cleared_of) {
-        fprintf(out, "%sclears buffer %d, rows of", between, b->cleared_buffer);
-        write_set(out, b->cleared_of);
-        between = "; ";
-    }
-    if (b->reads) {
-        fprintf(out, "%shas all rows", between);
-        between = "; ";
-    }
-    if (b->rotates) {
-        fprintf(out, "%srotates", between);
-        between = "; ";
-    }
-    if (b->ends)
-        fprintf(out, "%sends", between);
-    else if (between[0] == ' ')
-        fputs(" begins", out);
-    fputc('\n', out);
+    struct hl_story_turn turn = { .rank = b->rank,
+                                  .stream = t->space->agent[b->agent].stream,
+                                  .call = b->call,
+                                  .cta = t->space->agent[b->agent].cta,
+                                  .first = b->first,
+                                  .steps = t->at - b->first,
+                                  .kernel = b->kernel };
+    say_what(b, &turn);
+    t->listener->turn(t->listener->user, &turn);
 }
 
 /* Which rank's row a word of a buffer is for; -1: nobody's in particular. */
@@ -155,6 +165,13 @@ static void note_store(struct teller *t, struct block *b, const struct hl_space_
     }
 }
 
+/* Does a turn of its own begin at this step? */
+static bool is_alone(const struct teller *t)
+{
+    const uint32_t at = t->listener ? t->listener->alone : UINT32_MAX;
+    return at != UINT32_MAX && t->at - at <= 2;
+}
+
 static bool take_step(struct teller *t, uint32_t agent)
 {
     struct hl_space *s = t->space;
@@ -168,10 +185,10 @@ static bool take_step(struct teller *t, uint32_t agent)
     const uint32_t which = a->its_kernel->which;
     if (!hl_space_step(s, agent))
         return false;
-    if (t->block.agent != agent || t->block.ends || t->block.call != number) {
-        write_block(t);
+    if (t->block.agent != agent || t->block.ends || t->block.call != number || is_alone(t)) {
+        end_block(t);
         t->block = (struct block){
-            .agent = agent, .rank = a->rank, .call = number, .kernel = which ? ", norm" : ""
+            .agent = agent, .rank = a->rank, .call = number, .first = t->at, .kernel = which ? ", norm" : ""
         };
     }
     struct block *b = &t->block;
@@ -181,6 +198,7 @@ static bool take_step(struct teller *t, uint32_t agent)
         const bool is_flag = touch->at < s->layout[s->touched_workspace].comm_at;
         b->reads |= touch->kind == HL_TOUCH_LOAD && !is_flag;
         b->rotates |= touch->kind == HL_TOUCH_STORE && is_flag && !call.fills;
+        b->arrives |= touch->kind == HL_TOUCH_ADD;
     }
     note_store(t, b, &call);
     t->at++;
@@ -189,16 +207,6 @@ static bool take_step(struct teller *t, uint32_t agent)
             is_last_kernel(&s->spec.program[a->rank][a->stream].calls[before[i].call], before[i].which);
     b->ends = !hl_space_is_running(a) || s->retired;
     return true;
-}
-
-static void say(struct teller *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct teller *t, const char *format, ...)
-{
-    const size_t used = strlen(t->story.sentence);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(t->story.sentence + used, sizeof t->story.sentence - used, format, arguments);
-    va_end(arguments);
 }
 
 /* Is every kernel of the rank in a later call, or ended? */
@@ -219,22 +227,26 @@ static void explain_row(struct teller *t, const struct hl_space_agent *a, const 
     const struct hl_layout *l = &s->layout[call->workspace];
     const struct history *h = &t->history[call->workspace][a->rank][at];
     const int source = source_of(call, l, at);
-    say(t, " waits for the row%s", source < 0 ? "" : " of rank ");
+    add(t->story.sentence, sizeof t->story.sentence, " waits for the row%s", source < 0 ? "" : " of rank ");
     if (source >= 0)
-        say(t, "%d", source);
-    say(t, " in buffer %d;", buffer_of(l, at));
+        add(t->story.sentence, sizeof t->story.sentence, "%d", source);
+    add(t->story.sentence, sizeof t->story.sentence, " in buffer %d;", buffer_of(l, at));
     const uint32_t word = s->words[call->workspace][a->rank][at];
     const int mine = call_of(t, (uint32_t)(a - s->agent));
     if (h->stored_call < 0 || h->stored_call < mine)
-        say(t, source < 0 ? " it was not stored." : " rank %d %s.", source,
+        add(t->story.sentence, sizeof t->story.sentence, source < 0 ? " it was not stored." : " rank %d %s.",
+            source,
             has_gone_past(t, source, mine) ? "has gone on and will never store it" : "has not stored it yet");
     else if (word != hl_sentinel_word(l))
-        say(t, " rank %d stored it, but its value 0x%08x is taken for \"not arrived\".", h->stored_by, word);
+        add(t->story.sentence, sizeof t->story.sentence,
+            " rank %d stored it, but its value 0x%08x is taken for \"not arrived\".", h->stored_by, word);
     else if (h->cleared_at > h->stored_at)
-        say(t, " rank %d had stored it in its call %d, and then rank %d itself cleared it, in its call %d.",
+        add(t->story.sentence, sizeof t->story.sentence,
+            " rank %d had stored it in its call %d, and then rank %d itself cleared it, in its call %d.",
             h->stored_by, h->stored_call, a->rank, h->cleared_call);
     else
-        say(t, " rank %d had stored it in its call %d, but it is gone.", h->stored_by, h->stored_call);
+        add(t->story.sentence, sizeof t->story.sentence,
+            " rank %d had stored it in its call %d, but it is gone.", h->stored_by, h->stored_call);
 }
 
 static void explain_wait(struct teller *t, uint32_t agent)
@@ -244,19 +256,20 @@ static void explain_wait(struct teller *t, uint32_t agent)
     const struct hl_space_call *call = hl_space_call(s, a);
     const struct hl_layout *l = &s->layout[call->workspace];
     t->story.sentence[0] = 0;
-    say(t, "Rank %d", a->rank);
+    add(t->story.sentence, sizeof t->story.sentence, "Rank %d", a->rank);
     if (s->ctas_max > 1)
-        say(t, " CTA %u", a->cta);
-    say(t, ", call %d,", call_of(t, agent));
+        add(t->story.sentence, sizeof t->story.sentence, " CTA %u", a->cta);
+    add(t->story.sentence, sizeof t->story.sentence, ", call %d,", call_of(t, agent));
     const struct hl_touch *last = s->footprint.n ? &s->footprint.touch[s->footprint.n - 1] : NULL;
     if (!last)
-        say(t, " waits for the kernel before it.");
+        add(t->story.sentence, sizeof t->story.sentence, " waits for the kernel before it.");
     else if (buffer_of(l, last->at) >= 0)
         explain_row(t, a, call, last->at);
     else if (last->at >= l->barrier_at)
-        say(t, " waits in a barrier for the flag of a peer.");
+        add(t->story.sentence, sizeof t->story.sentence, " waits in a barrier for the flag of a peer.");
     else
-        say(t, " waits for arrivals: the counter is %u, its grid has %u CTAs.",
+        add(t->story.sentence, sizeof t->story.sentence,
+            " waits for arrivals: the counter is %u, its grid has %u CTAs.",
             s->words[call->workspace][a->rank][last->at], a->its_kernel->ctas);
 }
 
@@ -281,8 +294,8 @@ static void explain_waits(struct teller *t)
             best = weight;
         }
         any = true;
-        if (t->out)
-            fprintf(t->out, "  %s\n", t->story.sentence);
+        if (t->listener)
+            t->listener->wait(t->listener->user, t->story.sentence);
     }
     t->story.hangs = any;
     memcpy(t->story.sentence, first, sizeof first);
@@ -294,30 +307,22 @@ static enum hl_status tell(struct teller *t, const struct hl_path *path, struct 
     struct hl_hash hash;
     hl_space_start(s, s->scratch, &hash);
     s->base = NULL;
-    if (t->out) {
-        fputs("  rank", t->out);
-        fprintf(t->out, "%*d", 1, 0);
-        for (int rank = 1; rank < s->spec.ranks; rank++)
-            fprintf(t->out, "%3d", rank);
-        fputc('\n', t->out);
-    }
     for (uint32_t i = 0; i < path->n; i++)
         if (path->agents[i] >= s->agents || !take_step(t, path->agents[i]))
             return hl_fail(error, HL_STATUS_USAGE,
                            "step %u of the schedule cannot be taken here: it was made for another case",
                            i + 1);
-    write_block(t);
-    if (t->out)
-        fputc('\n', t->out);
+    end_block(t);
     t->story.steps = path->n;
     explain_waits(t);
     return HL_STATUS_OK;
 }
 
-enum hl_status hl_story_tell(struct hl_space *space, const struct hl_path *path, FILE *out,
-                             struct hl_story *ret_story, struct hl_error *error)
+enum hl_status hl_story_tell(struct hl_space *space, const struct hl_path *path,
+                             const struct hl_story_listener *listener, struct hl_story *ret_story,
+                             struct hl_error *error)
 {
-    struct teller t = { .space = space, .out = out, .block = { .agent = UINT32_MAX } };
+    struct teller t = { .space = space, .listener = listener, .block = { .agent = UINT32_MAX } };
     bool failed = false;
     for (int w = 0; w < space->spec.workspaces; w++)
         for (int rank = 0; rank < space->spec.ranks; rank++) {

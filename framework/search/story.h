@@ -9,10 +9,28 @@ struct hl_story {
     char sentence[512]; /* the first wait that never ends */
 };
 
-/* Replays `path` from the start and writes its lanes to `out` (NULL: nothing is written). Fails when the
- * path does not belong to this space. */
-enum hl_status hl_story_tell(struct hl_space *space, const struct hl_path *path, FILE *out,
-                             struct hl_story *ret_story, struct hl_error *error);
+/* What a CTA does in a row. */
+struct hl_story_turn {
+    int rank, stream, call;
+    uint32_t cta, first, steps; /* first: number of its first step */
+    const char *kernel;         /* ", norm" of a second kernel, or "" */
+    char text[320];             /* "stores to 0, 1 in buffer 2; ends" */
+};
+
+struct hl_story_listener {
+    void (*turn)(void *user, const struct hl_story_turn *turn);
+    void (*wait)(void *user, const char *sentence); /* at the end: each wait that cannot pass */
+    void *user;
+    uint32_t alone; /* this step and the next are turns of their own; UINT32_MAX: as they come */
+};
+
+/* Replays `path` from the start. Fails when the path does not belong to this space. */
+enum hl_status hl_story_tell(struct hl_space *space, const struct hl_path *path,
+                             const struct hl_story_listener *listener, struct hl_story *ret_story,
+                             struct hl_error *error);
+/* Writes it with a lane for each rank. */
+enum hl_status hl_story_write(struct hl_space *space, const struct hl_path *path, FILE *out,
+                              struct hl_story *ret_story, struct hl_error *error);
 
 /* Schedule files: a head line, then "agent steps" a line. */
 enum hl_status hl_path_write(const struct hl_space *space, const struct hl_path *path, const char *name,

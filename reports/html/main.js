@@ -6,6 +6,8 @@ function summaryElement(report) {
             .filter(([, n]) => n);
     const unexpected = report.cases.filter(c => c.ok === false).length;
     const told = report.cases.some(c => c.ok !== undefined);
+    if (!report.cases.length)
+        return [plural(report.explored.length, "configuration") + " explored."];
     return [
         plural(report.cases.length, "configuration") + ": ",
         counts.flatMap(([verdict, n], i) => [i ? ", " : "", n + " ", verdictElement(verdict)]),
@@ -97,7 +99,7 @@ function listenToKeys(sections, toggleTheme) {
 
 function main() {
     const report = data("data"), toggleTheme = followTheme();
-    const title = new Set(report.cases.map(scenarioOf));
+    const title = new Set(report.cases.concat(report.explored).map(scenarioOf));
     document.getElementById("title").textContent =
         [...title].slice(0, 3).join(", ") + (title.size > 3 ? ", …" : "");
     document.title = "hanglab: " + document.getElementById("title").textContent;
@@ -105,6 +107,9 @@ function main() {
     const withBundle = report.cases.filter(c => c.bundle !== undefined);
     const sections = withBundle.sort((a, b) => a.bundle - b.bundle).map(c => bundleSection(c, report));
     document.getElementById("bundles").append(...sections);
+    document.getElementById("explored").append(...report.explored.map(exploredElement));
+    for (const id of ["filter", "cases", "nothing"])
+        document.getElementById(id).classList.toggle("none", !report.cases.length);
     showCases(report.cases, shown => sections.forEach((section, i) => {
         section.hidden = !shown.has(withBundle[i]);
     }));

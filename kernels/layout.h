@@ -23,6 +23,7 @@ struct hl_layout {
     uint32_t comm_at;    /* trtllm two-shot: input rows, then reduced rows */
     uint32_t buffers_at;
     uint32_t words_per_buffer; /* a multiple of 8: buffers are 32-byte aligned (flashinfer#4473) */
+    uint32_t gap;              /* words of guard before each buffer, a multiple of 8; 0: none */
     uint32_t words;            /* of the whole workspace */
     uint32_t depth;            /* buffers that calls rotate through: 3, but for a mutant */
 };
@@ -79,9 +80,23 @@ HL_INLINE struct hl_layout hl_layout_make(enum hl_family family, int ranks, uint
     l.comm_at = l.barrier_at + (family == HL_FAMILY_TRTLLM ? (uint32_t)ranks * HL_TRTLLM_BARRIER_FLAGS : 0);
     l.buffers_at = l.comm_at + (family == HL_FAMILY_TRTLLM ? 2 * tokens_max * l.row_words : 0);
     l.words_per_buffer = hl_buffer_words(family, ranks, tokens_max, l.row_words);
+    l.gap = 0;
     l.words = l.buffers_at + 3 * l.words_per_buffer;
     l.depth = 3;
     return l;
+}
+
+/* The same layout with `gap` words before each buffer, which nobody has any business with. */
+HL_INLINE struct hl_layout hl_layout_guarded(struct hl_layout l, uint32_t gap)
+{
+    l.gap = gap;
+    l.buffers_at += gap;
+    l.words += 3 * gap;
+    return l;
+}
+HL_INLINE uint32_t hl_buffer_at(const struct hl_layout *l, uint32_t buffer)
+{
+    return l->buffers_at + buffer * (l->words_per_buffer + l->gap);
 }
 
 /* Stages that a protocol divides a buffer into; the same bytes are 1 stage for one-shot and 2 for two-shot.
@@ -91,7 +106,7 @@ HL_INLINE int hl_protocol_stages(enum hl_protocol protocol) { return protocol ==
 /* `stages` is 1 or 2: a shift, because a GPU divides slowly. */
 HL_INLINE uint32_t hl_stage_at(const struct hl_layout *l, uint32_t buffer, uint32_t stage, uint32_t stages)
 {
-    return l->buffers_at + buffer * l->words_per_buffer + stage * (l->words_per_buffer >> (stages == 2));
+    return hl_buffer_at(l, buffer) + stage * (l->words_per_buffer >> (stages == 2));
 }
 
 /* mnnvl one-shot: [token][rank][hidden] (M:946). */

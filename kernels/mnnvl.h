@@ -18,20 +18,28 @@ HL_STEP_INLINE uint8_t hl_mnnvl_current(const struct hl_cx *cx)
     return (uint8_t)(HL_MUTANT(BAKED_EPOCH) ? hl_host_epoch(cx) % 3 : hl_flag(cx, HL_MNNVL_CURRENT));
 }
 
+/* What the mutant LATE_CLEAR keeps of the call before the last one, in words that the right build leaves
+ * alone. */
+#define HL_MNNVL_LATE_BYTES (HL_MNNVL_CLEAR_BYTES + 2)
+
+HL_STEP_INLINE uint32_t hl_mnnvl_bytes_to_clear(const struct hl_cx *cx, uint32_t stage)
+{
+    if (HL_MUTANT(SHORT_CLEAR))
+        return hl_mnnvl_dirty_bytes(&cx->layout, hl_protocol(cx), stage, hl_tokens(cx));
+    return hl_flag(cx, (HL_MUTANT(LATE_CLEAR) ? HL_MNNVL_LATE_BYTES : HL_MNNVL_CLEAR_BYTES) + stage);
+}
+
 /* The flags are read once: the leader may rotate them while other CTAs still clear (M:931). */
 HL_STEP_INLINE void hl_mnnvl_read_flags(struct hl_step *t, const struct hl_cx *cx)
 {
     t->buffer = hl_mnnvl_current(cx);
     t->dirty = HL_MUTANT(BAKED_EPOCH) ? (uint8_t)((t->buffer + 2) % 3) : (uint8_t)hl_flag(cx, HL_MNNVL_DIRTY);
-    t->dirty_stages = (uint8_t)hl_flag(cx, HL_MNNVL_DIRTY_STAGES);
+    t->dirty_stages = HL_MUTANT(LATE_CLEAR) ? 1 + (hl_flag(cx, HL_MNNVL_LATE_BYTES + 1) != 0)
+                                            : (uint8_t)hl_flag(cx, HL_MNNVL_DIRTY_STAGES);
     HL_UNROLL
-    for (uint32_t stage = 0; stage < 2; stage++) {
-        const uint32_t bytes = HL_MUTANT(SHORT_CLEAR)
-                                   ? hl_mnnvl_dirty_bytes(&cx->layout, hl_protocol(cx), stage, hl_tokens(cx))
-                                   : hl_flag(cx, HL_MNNVL_CLEAR_BYTES + stage);
-        t->clear_words[stage] = stage < t->dirty_stages ? bytes / 4 : 0;
-    }
-    if (HL_MUTANT(LATE_CLEAR))
+    for (uint32_t stage = 0; stage < 2; stage++)
+        t->clear_words[stage] = stage < t->dirty_stages ? hl_mnnvl_bytes_to_clear(cx, stage) / 4 : 0;
+    if (HL_MUTANT(LATE_CLEAR)) /* the buffer of two calls ago, which is the next call's */
         t->dirty = (uint8_t)((t->buffer + 1) % 3);
 }
 
@@ -56,6 +64,8 @@ HL_STEP_INLINE bool hl_mnnvl_all_arrived(struct hl_cx *cx)
 }
 HL_STEP_INLINE void hl_mnnvl_rotate(const struct hl_step *t, struct hl_cx *cx, enum hl_protocol protocol)
 {
+    for (uint32_t stage = 0; HL_MUTANT(LATE_CLEAR) && stage < 2; stage++)
+        hl_set_flag(cx, HL_MNNVL_LATE_BYTES + stage, hl_flag(cx, HL_MNNVL_CLEAR_BYTES + stage));
     hl_set_flag(cx, HL_MNNVL_CURRENT, (t->buffer + 1u) % HL_DEPTH);
     hl_set_flag(cx, HL_MNNVL_DIRTY, t->buffer);
     hl_set_flag(cx, HL_MNNVL_DIRTY_STAGES, (uint32_t)hl_protocol_stages(protocol));

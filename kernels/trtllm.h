@@ -8,6 +8,9 @@
 #pragma once
 #include "step.h"
 
+/* What the mutant LATE_CLEAR keeps of the call before the last one. */
+enum { HL_TRTLLM_LATE_ELEMENTS = HL_TRTLLM_FLAGS };
+
 HL_STEP_INLINE bool hl_trtllm_all_arrived(struct hl_cx *cx)
 {
     return hl_flag_equals(cx, HL_TRTLLM_ARRIVED, hl_ctas(cx));
@@ -30,7 +33,9 @@ HL_STEP(trtllm_oneshot)
         HL_ARRIVE(t, cx, HL_TRTLLM_ARRIVED);
     t->buffer = (uint8_t)(HL_MUTANT(BAKED_EPOCH) ? hl_host_epoch(cx) % 3 : hl_flag(cx, HL_TRTLLM_CURRENT));
     t->dirty = (uint8_t)((t->buffer + (HL_MUTANT(LATE_CLEAR) ? 1u : HL_DEPTH - 1)) % HL_DEPTH);
-    t->clear_words[0] = hl_flag(cx, HL_TRTLLM_CLEAR_ELEMENTS) * hl_dtype_bytes(cx->layout.dtype) / 4;
+    t->clear_words[0] =
+        hl_flag(cx, HL_MUTANT(LATE_CLEAR) ? HL_TRTLLM_LATE_ELEMENTS : HL_TRTLLM_CLEAR_ELEMENTS) *
+        hl_dtype_bytes(cx->layout.dtype) / 4;
     if (HL_MUTANT(SHORT_CLEAR) && t->clear_words[0])
         t->clear_words[0] = hl_tokens(cx) * (uint32_t)hl_ranks(cx) * cx->layout.row_words;
     HL_POINT(t);
@@ -54,6 +59,8 @@ HL_STEP(trtllm_oneshot)
     }
     if (hl_leader(cx)) {
         HL_AWAIT(t, hl_trtllm_all_arrived(cx));
+        if (HL_MUTANT(LATE_CLEAR))
+            hl_set_flag(cx, HL_TRTLLM_LATE_ELEMENTS, hl_flag(cx, HL_TRTLLM_CLEAR_ELEMENTS));
         hl_set_flag(cx, HL_TRTLLM_CURRENT, (t->buffer + 1u) % HL_DEPTH);
         hl_set_flag(cx, HL_TRTLLM_CLEAR_ELEMENTS,
                     hl_tokens(cx) * (uint32_t)hl_ranks(cx) * cx->layout.row_words * 4 /

@@ -38,7 +38,7 @@
     X(HL_MUTANT_NONE, "none", "the right protocol") \
     X(HL_MUTANT_NO_SANITISE, "no-sanitise", "a payload of -0.0 is sent as it is, so that it reads as the sentinel") \
     X(HL_MUTANT_SHORT_CLEAR, "short-clear", "clears what this call uses, not what the dirty buffer holds (TensorRT-LLM#6237)") \
-    X(HL_MUTANT_LATE_CLEAR, "late-clear", "clears each buffer one call too late, when peers may write it again") \
+    X(HL_MUTANT_LATE_CLEAR, "late-clear", "clears what a call has used one call too late, when peers may write there again") \
     X(HL_MUTANT_WRONG_CLEAR_OFFSET, "wrong-clear-offset", "clears one row too far on") \
     X(HL_MUTANT_DEPTH_2, "depth-2", "rotates through 2 buffers instead of 3, so that a call clears what the next one fills") \
     X(HL_MUTANT_DROP_STORE, "drop-store", "one-shots: rank 1 does not store its last row to rank 0 in its 5th call") \

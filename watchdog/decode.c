@@ -64,11 +64,10 @@ static int stored_elsewhere(const struct decoder *d, const struct hl_slot_eviden
     const struct hl_layout *l = d->layout;
     if (slot->at < l->buffers_at || !slot->history.known)
         return -1;
-    const uint32_t place = (slot->at - l->buffers_at) % l->words_per_buffer;
+    const uint32_t place = slot->at - hl_buffer_at(l, slot->buffer);
     for (uint32_t buffer = 0; buffer < l->depth; buffer++) {
-        const struct hl_word_history h =
-            d->probe->word_history(d->probe->user, d->rank, d->record->workspace,
-                                   l->buffers_at + buffer * l->words_per_buffer + place);
+        const struct hl_word_history h = d->probe->word_history(d->probe->user, d->rank, d->record->workspace,
+                                                                hl_buffer_at(l, buffer) + place);
         if (buffer != slot->buffer && h.stored_by == slot->source && h.stored_call == slot->call)
             return (int)buffer;
     }

@@ -24,11 +24,12 @@ struct hl_word_history {
     uint64_t cleared_ns;
 };
 
-/* A word outside of a workspace that changed: found by the guards around it. */
+/* A word outside of the buffers that changed: found by the guards around them. */
 struct hl_stray_write {
     bool found;
     int rank, workspace; /* whose */
-    int64_t distance;    /* in words: 0 is the first one behind the workspace, -1 the last one before it */
+    int buffer;          /* the nearest one; -1: the word lies before the whole workspace */
+    int64_t distance;    /* in words: 0 is the first one behind that buffer, -1 the last one before it */
     uint32_t value;
     int by_rank; /* who wrote it, -1: not known */
     uint32_t by_call;

@@ -143,8 +143,9 @@ static json_t *divergence_json(const struct hl_evidence *e)
 
 static json_t *stray_json(const struct hl_stray_write *s)
 {
-    json_t *json = json_pack("{s:i, s:i, s:I, s:o}", "rank", s->rank, "workspace", s->workspace, "distance",
-                             (json_int_t)s->distance, "value", hex(s->value));
+    json_t *json =
+        json_pack("{s:i, s:i, s:i, s:I, s:o}", "rank", s->rank, "workspace", s->workspace, "buffer",
+                  s->buffer, "distance", (json_int_t)s->distance, "value", hex(s->value));
     if (json && s->by_rank >= 0) {
         set(json, "by_rank", json_integer(s->by_rank));
         set(json, "by_call", json_integer(s->by_call));
@@ -325,12 +326,13 @@ static json_t *layout_json(const struct hl_layout *l)
 {
     const uint64_t bytes = (uint64_t)l->words * 4;
     const uint64_t kept = bytes < HL_BUNDLE_WORKSPACE_BYTES_MAX ? bytes : HL_BUNDLE_WORKSPACE_BYTES_MAX;
-    return json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "family",
+    return json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "family",
                      hl_family_name(l->family), "dtype", hl_words_name(&hl_words_dtypes, l->dtype), "ranks",
                      l->ranks, "tokens_max", (json_int_t)l->tokens_max, "row_words", (json_int_t)l->row_words,
                      "barrier_at", (json_int_t)l->barrier_at, "comm_at", (json_int_t)l->comm_at, "buffers_at",
-                     (json_int_t)l->buffers_at, "words_per_buffer", (json_int_t)l->words_per_buffer, "bytes",
-                     (json_int_t)bytes, "bytes_kept", (json_int_t)kept);
+                     (json_int_t)l->buffers_at, "gap", (json_int_t)l->gap, "words_per_buffer",
+                     (json_int_t)l->words_per_buffer, "bytes", (json_int_t)bytes, "bytes_kept",
+                     (json_int_t)kept);
 }
 
 static json_t *history_json(const struct hl_word_history *h)

@@ -170,7 +170,7 @@ static void lay_out(struct hl_space *s, int w, enum hl_family family, uint32_t t
     *l = hl_layout_make(family, s->spec.ranks, tokens_max, s->spec.dtype == HL_FP32 ? 1 : 2, s->spec.dtype);
     const uint32_t oneshot = tokens_max * ranks, twoshot = 2 * hl_round_up(tokens_max, ranks);
     l->comm_at = family == HL_FAMILY_MNNVL    ? HL_MNNVL_FLAGS
-                 : family == HL_FAMILY_TRTLLM ? HL_TRTLLM_FLAGS
+                 : family == HL_FAMILY_TRTLLM ? HL_TRTLLM_FLAGS + (s->spec.mutant == HL_MUTANT_LATE_CLEAR)
                                               : HL_NCCL_FLAGS;
     l->buffers_at = l->comm_at + (family == HL_FAMILY_TRTLLM ? 2 * tokens_max : 0);
     l->words_per_buffer = family == HL_FAMILY_NCCL                         ? 2 * oneshot

@@ -60,10 +60,14 @@ bool hl_decide_out_of_bounds(const struct hl_evidence *evidence, struct hl_findi
     char by[64] = "";
     if (stray->by_rank >= 0)
         snprintf(by, sizeof by, ", by call %u of rank %d", stray->by_call, stray->by_rank);
-    hl_say(finding, "0x%08x was written outside of workspace %d of rank %d, %lld words %s it%s", stray->value,
-           stray->workspace, stray->rank,
+    char place[32] = "the whole of it";
+    if (stray->buffer >= 0)
+        snprintf(place, sizeof place, "buffer %d", stray->buffer);
+    hl_say(finding,
+           "0x%08x was written outside of the buffers of workspace %d of rank %d, %lld words %s %s%s",
+           stray->value, stray->workspace, stray->rank,
            (long long)(stray->distance < 0 ? -stray->distance : stray->distance + 1),
-           stray->distance < 0 ? "before" : "behind", by);
+           stray->distance < 0 ? "before" : "behind", place, by);
     return true;
 }
 

@@ -37,8 +37,9 @@ static void write_lines(FILE *out, const struct hl_recording *r)
     fprintf(out, "state: %s\ncrash: %s\nend-ns: %" PRIu64 "\nranks: %d\nworkspaces: %d\ncompare: %d\n",
             state_names[r->state], r->crash, r->end_ns, r->ranks, r->workspaces, (int)r->compare);
     for (int w = 0; w < r->workspaces; w++)
-        fprintf(out, "layout: %d %d %d %" PRIu32 " %" PRIu32 "\n", (int)r->layout[w].family,
-                (int)r->layout[w].dtype, r->layout[w].ranks, r->layout[w].tokens_max, r->layout[w].row_words);
+        fprintf(out, "layout: %d %d %d %" PRIu32 " %" PRIu32 " %" PRIu32 "\n", (int)r->layout[w].family,
+                (int)r->layout[w].dtype, r->layout[w].ranks, r->layout[w].tokens_max, r->layout[w].row_words,
+                r->layout[w].gap);
     fprintf(out, "scenario: %zu\nevents: %zu\nanswers: %zu\n\n", r->scenario.size, r->events.size,
             r->answers.size);
 }
@@ -94,17 +95,17 @@ static bool take_text(char *to, size_t size, const char *text)
 static bool take_layout(struct hl_recording *r, struct reader *reader, const char *text)
 {
     int family, dtype, ranks, read = 0;
-    uint32_t tokens_max, row_words;
+    uint32_t tokens_max, row_words, gap = 0; /* older recordings have no gap */
     if (reader->layouts == HL_RECORDED_WORKSPACES_MAX ||
-        sscanf(text, "%d %d %d %" SCNu32 " %" SCNu32 "%n", &family, &dtype, &ranks, &tokens_max, &row_words,
-               &read) != 5 ||
+        sscanf(text, "%d %d %d %" SCNu32 " %" SCNu32 "%n %" SCNu32 "%n", &family, &dtype, &ranks, &tokens_max,
+               &row_words, &read, &gap, &read) < 5 ||
         text[read] || family < 0 || family > HL_FAMILY_NCCL || dtype < 0 || dtype >= HL_DTYPE_COUNT ||
         ranks < 1 || ranks > HL_RANKS_MAX || row_words == 0 || row_words > HL_HIDDEN_MAX ||
-        tokens_max > 1u << 16)
+        tokens_max > 1u << 16 || gap > HL_HIDDEN_MAX)
         return false;
     const uint32_t hidden = row_words * 4 / hl_dtype_bytes((enum hl_dtype)dtype);
-    r->layout[reader->layouts++] =
-        hl_layout_make((enum hl_family)family, ranks, tokens_max, hidden, (enum hl_dtype)dtype);
+    r->layout[reader->layouts++] = hl_layout_guarded(
+        hl_layout_make((enum hl_family)family, ranks, tokens_max, hidden, (enum hl_dtype)dtype), gap);
     return true;
 }
 

@@ -141,9 +141,10 @@ static void init_workspace(struct hl_sim *s, int rank, const struct hl_op *op)
     const int workspace = op->workspace;
     const struct hl_layout *l = &s->layout[workspace];
     uint32_t *words = hl_sim_workspace(s, workspace, rank);
-    memset(words, 0, l->buffers_at * sizeof *words);
-    for (uint32_t i = l->buffers_at; i < l->words; i++)
-        words[i] = hl_sentinel_word(l);
+    memset(words, 0, (l->buffers_at - l->gap) * sizeof *words);
+    for (uint32_t b = 0; b < 3; b++)
+        for (uint32_t i = 0; i < l->words_per_buffer; i++)
+            words[hl_buffer_at(l, b) + i] = hl_sentinel_word(l);
     hl_workspace_flags(l, words);
     if (s->traces[workspace][rank])
         for (uint32_t at = 0; at < l->words; at += HL_SIM_GRANULE) {

@@ -65,9 +65,10 @@ void hl_sim_reuse(struct hl_sim *s, int rank, int workspace)
 {
     const struct hl_layout *l = &s->layout[workspace];
     uint32_t *words = hl_sim_workspace(s, workspace, rank);
-    for (uint32_t at = l->buffers_at; at + l->row_words <= l->words; at += l->row_words)
-        ordinary_row(words + at, l->row_words, l->dtype,
-                     hl_row_seed(s->seed, (uint32_t)rank, UINT32_MAX, at));
+    for (uint32_t b = 0; b < 3; b++)
+        for (uint32_t i = 0; i + l->row_words <= l->words_per_buffer; i += l->row_words)
+            ordinary_row(words + hl_buffer_at(l, b) + i, l->row_words, l->dtype,
+                         hl_row_seed(s->seed, (uint32_t)rank, b, i));
     for (uint32_t at = l->buffers_at; s->traces[workspace][rank] && at < l->words; at += HL_SIM_GRANULE)
         *hl_sim_trace(s, workspace, rank, at) = (struct hl_sim_trace){ .stored_by = -1, .cleared_by = -1 };
     hl_sim_wake_waiting(s, rank, workspace, l->buffers_at, l->words - l->buffers_at);

@@ -185,13 +185,15 @@ enum hl_status hl_sim_create(const struct hl_run_spec *spec, struct hl_sim **ret
         return status;
     }
     for (int w = 0; w < s->workspaces; w++) {
-        s->layout[w] = hl_layout_make(hl_program_family(program, w), s->ranks, s->geometry.tokens_max,
-                                      s->geometry.hidden, spec->config->subject.dtype);
+        const struct hl_layout bare =
+            hl_layout_make(hl_program_family(program, w), s->ranks, s->geometry.tokens_max,
+                           s->geometry.hidden, spec->config->subject.dtype);
+        s->guard = hl_round_up(bare.row_words, HL_SIM_GRANULE);
+        s->layout[w] = hl_layout_guarded(bare, s->guard);
         s->layout[w].depth = spec->config->subject.mutant == HL_MUTANT_DEPTH_2 ? 2 : 3;
         if (s->layout[w].words > s->words_max)
             s->words_max = s->layout[w].words;
     }
-    s->guard = hl_round_up(s->layout[0].row_words, HL_SIM_GRANULE);
     uint32_t ops_max = 1;
     bool failed = false;
     s->ctas_max = 1;

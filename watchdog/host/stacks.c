@@ -72,10 +72,13 @@ static void *collect(void *user)
     const uint64_t deadline_ns = hl_process_now_ns() + (uint64_t)job->limits.time_ms * 1000000u;
     if (!list_threads(job->limits, stacks))
         return NULL;
-    stacks->symbols = hl_unwind_open(stacks->pid);
+    int error;
+    stacks->symbols = hl_unwind_open(stacks->pid, &error);
     if (!stacks->symbols) {
         say_why(stacks, stacks->threads[0].state == 'Z' ? "it has ended, and its parent has not noticed yet"
-                                                        : "its memory map cannot be read");
+                        : error == EACCES || error == EPERM
+                            ? "no permission: another user's, or Yama's; see hanglab doctor"
+                            : "its memory map cannot be read");
         return NULL;
     }
     unwind_threads(job->limits, deadline_ns, stacks);
@@ -154,8 +157,8 @@ static void write_driver_call(const struct hl_thread_stack *thread, FILE *out)
 {
     if (thread->driver_frame < 0)
         return;
-    const char *entry = thread->frames[thread->driver_frame].function;
-    fprintf(out, "    blocked in the CUDA driver: %s", entry ? entry : "an entry that is not exported");
+    fputs("    inside the CUDA driver: ", out);
+    write_function(thread->frames[thread->driver_frame].function, out);
     if (thread->caller_frame >= 0) {
         const struct hl_frame *caller = &thread->frames[thread->caller_frame];
         fprintf(out, ", called by %s", caller->function ? caller->function : "a function without name");

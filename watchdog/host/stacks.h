@@ -29,7 +29,8 @@ struct hl_thread_stack {
     struct hl_frame *frames; /* innermost first */
     int n_frames;
     /* Where it is inside the CUDA driver: the entry point (cuStreamSynchronize), and the first frame outside
-     * of NVIDIA's libraries, which called it. -1: it is not. */
+     * of NVIDIA's libraries, which called it. -1: it is not inside, or the thread is one of the driver's own.
+     */
     int driver_frame, caller_frame;
 };
 

@@ -3,9 +3,14 @@
  * second.
  */
 #include "unwind.h"
+#include <elf.h>
 #include <elfutils/libdwfl.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
 #include "process.h"
 
 /* Separate debug information by build-id, as distributions install it. dwfl_standard_find_debuginfo() would
@@ -13,14 +18,64 @@
 static const Dwfl_Callbacks callbacks = { .find_elf = dwfl_linux_proc_find_elf,
                                           .find_debuginfo = dwfl_build_id_find_debuginfo };
 
-void *hl_unwind_open(int pid)
+/* libdwfl's own attachment asserts that no thread it reads ever vanishes (linux-pid-attach.c, elfutils
+ * 0.188), so memory and registers of the held threads are read here. */
+static bool read_word(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *ret_word, void *user)
+{
+    (void)user;
+    struct iovec to = { ret_word, sizeof *ret_word },
+                 from = { (void *)(uintptr_t)address, sizeof *ret_word }; // NOLINT: another address space
+    return process_vm_readv(dwfl_pid(dwfl), &to, 1, &from, 1, 0) == sizeof *ret_word;
+}
+
+static bool set_registers(Dwfl_Thread *thread, void *user)
+{
+    struct user_regs_struct regs;
+    struct iovec to = { &regs, sizeof regs };
+    (void)user;
+    if (ptrace(PTRACE_GETREGSET, dwfl_thread_tid(thread), (void *)NT_PRSTATUS, &to) < 0)
+        return false;
+#if defined __x86_64__ /* in the order of DWARF (System V ABI for AMD64, figure 3.36) */
+    const Dwarf_Word dwarf[] = { regs.rax, regs.rdx, regs.rcx, regs.rbx, regs.rsi, regs.rdi,
+                                 regs.rbp, regs.rsp, regs.r8,  regs.r9,  regs.r10, regs.r11,
+                                 regs.r12, regs.r13, regs.r14, regs.r15, regs.rip };
+    return dwfl_thread_state_registers(thread, 0, sizeof dwarf / sizeof dwarf[0], dwarf);
+#elif defined __aarch64__
+    Dwarf_Word dwarf[32];
+    for (int i = 0; i < 31; i++)
+        dwarf[i] = regs.regs[i];
+    dwarf[31] = regs.sp;
+    dwfl_thread_state_register_pc(thread, regs.pc);
+    return dwfl_thread_state_registers(thread, 0, 32, dwarf);
+#else
+    return false;
+#endif
+}
+
+/* The only thread there is: threads are asked for one by one. */
+static pid_t no_thread(Dwfl *dwfl, void *user, void **thread_argument)
+{
+    (void)dwfl, (void)user, (void)thread_argument;
+    return 0;
+}
+
+static bool this_thread(Dwfl *dwfl, pid_t tid, void *user, void **thread_argument)
+{
+    (void)dwfl, (void)tid, (void)user, (void)thread_argument;
+    return true;
+}
+
+static const Dwfl_Thread_Callbacks held_threads = { .next_thread = no_thread,
+                                                    .get_thread = this_thread,
+                                                    .memory_read = read_word,
+                                                    .set_initial_registers = set_registers };
+
+void *hl_unwind_open(int pid, int *ret_error)
 {
     Dwfl *dwfl = dwfl_begin(&callbacks);
-    if (!dwfl)
-        return NULL;
-    /* `true`: threads are stopped by us, libdwfl must not attach with its own SIGSTOP. */
-    if (dwfl_linux_proc_report(dwfl, pid) == 0 && dwfl_report_end(dwfl, NULL, NULL) == 0 &&
-        dwfl_linux_proc_attach(dwfl, pid, true) == 0)
+    *ret_error = dwfl ? dwfl_linux_proc_report(dwfl, pid) : ENOMEM;
+    if (*ret_error == 0 && dwfl_report_end(dwfl, NULL, NULL) == 0 &&
+        dwfl_attach_state(dwfl, NULL, pid, &held_threads, NULL))
         return dwfl;
     dwfl_end(dwfl);
     return NULL;
@@ -114,31 +169,35 @@ static bool starts_with(const char *text, const char *start)
     return text && strncmp(text, start, strlen(start)) == 0;
 }
 
-static bool is_driver(const struct hl_frame *frame) { return starts_with(frame->object, "libcuda.so"); }
-
-/* NVIDIA's libraries between a program and its driver. The runtime is often linked into the program itself,
- * and there it is told by its names. */
+/* NVIDIA's code between a program and its driver. The runtime is often linked into the program itself, as are
+ * the stubs of kernels; there they are told by their names, mangled ones included. */
 static bool is_runtime(const struct hl_frame *frame)
 {
     return starts_with(frame->object, "libcudart") || starts_with(frame->object, "libcupti") ||
-           starts_with(frame->function, "cuda") || starts_with(frame->function, "__cuda") ||
-           starts_with(frame->function, "libcudart_static");
+           starts_with(frame->function, "cuda") || starts_with(frame->function, "libcudart_static") ||
+           (frame->function &&
+            (strstr(frame->function, "__cuda") || strstr(frame->function, "__device_stub__")));
 }
 
-/* libcuda.so exports its entry points and names nothing else: the outermost of its frames is the entry, if
- * its name is known at all. */
+/* libcuda.so exports its entry points and names nothing else: the outermost of its frames is the entry. A
+ * thread whose outermost has no name is one of the driver's own. */
 static void find_driver_call(struct hl_thread_stack *thread)
 {
-    thread->driver_frame = thread->caller_frame = -1;
+    int entry = -1;
     for (int i = 0; i < thread->n_frames; i++) {
         const struct hl_frame *frame = &thread->frames[i];
-        if (is_driver(frame))
-            thread->driver_frame = i;
-        else if (thread->driver_frame >= 0 && !is_runtime(frame)) {
-            thread->caller_frame = i;
+        if (starts_with(frame->object, "libcuda.so"))
+            entry = i;
+        else if (entry >= 0 && !is_runtime(frame)) {
+            if (starts_with(thread->frames[entry].function, "cu")) {
+                thread->driver_frame = entry;
+                thread->caller_frame = i;
+            }
             return;
         }
     }
+    if (entry >= 0 && starts_with(thread->frames[entry].function, "cu"))
+        thread->driver_frame = entry;
 }
 
 void hl_unwind_name(void *symbols, struct hl_thread_stack *thread, uint64_t deadline_ns)

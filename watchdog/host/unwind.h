@@ -2,8 +2,9 @@
 #pragma once
 #include "stacks.h"
 
-/* Reads which objects a process has mapped. NULL: it cannot be read, or out of memory. */
-void *hl_unwind_open(int pid);
+/* Reads which objects a process has mapped. NULL: it could not; `ret_error` is an errno where one tells why.
+ */
+void *hl_unwind_open(int pid, int *ret_error);
 void hl_unwind_close(void *symbols);
 
 /* Frames of a stopped thread, by their pcs alone. */

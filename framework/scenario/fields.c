@@ -54,6 +54,9 @@ static const struct hl_field scenario_rows[] = {
       .initial = "bits", .doc = "How an mnnvl wait tells the sentinel word from data." },
     { "subject.mutant", HL_KIND_WORD, AT(subject.mutant), .words = &hl_words_mutants, .initial = "none",
       .doc = "A wrong build of the subject: the negative control." },
+    { "subject.plugin", HL_KIND_PATH, AT(subject.plugin), .initial = "none",
+      .doc = "A shared object whose kernels run in place of hanglab's own, on a GPU only: a path with a "
+             "slash, or the name of an installed one such as flashinfer@0.6.9. See docs/subjects.md." },
     { "subject.fallback", HL_KIND_WORD, AT(subject.fallback), .words = &hl_words_fallbacks, .initial = "none",
       .doc = "What happens when the fused call returns nothing instead of running." },
     { "subject.workspaces", HL_KIND_INT, AT(subject.workspaces), .min = 1, .max = 2, .also = "auto",

@@ -18,6 +18,7 @@ enum hl_kind {
     HL_KIND_DURATION, /* uint64_t: nanoseconds */
     HL_KIND_SIZES,    /* schedule.sizes and schedule.n_sizes: one integer or a list of them */
     HL_KIND_NAME,     /* char[HL_NAME_MAX] */
+    HL_KIND_PATH,     /* char[HL_NAME_MAX]; "none" is "" */
     HL_KIND_OTHER,    /* has a reader of its own: title, faults, matrix, exclude, expect */
 };
 

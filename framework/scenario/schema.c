@@ -12,6 +12,7 @@
 /* What a duration looks like, and a fault's place in a path. */
 #define DURATION_PATTERN "^[0-9]+(\\.[0-9]+)?(ns|us|ms|s)$"
 #define NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9._-]*$"
+#define PATH_PATTERN "^[A-Za-z0-9._@/+~-]+$"
 
 static void set(json_t *object, const char *key, json_t *value) { json_object_set_new(object, key, value); }
 
@@ -74,6 +75,9 @@ static json_t *type_schema(const struct hl_field *field)
     case HL_KIND_NAME:
         return json_pack("{s:s, s:s, s:i}", "type", "string", "pattern", NAME_PATTERN, "maxLength",
                          HL_NAME_MAX - 1);
+    case HL_KIND_PATH:
+        return json_pack("{s:s, s:s, s:i}", "type", "string", "pattern", PATH_PATTERN, "maxLength",
+                         HL_NAME_MAX - 1);
     case HL_KIND_SECTION:
     case HL_KIND_OTHER: break;
     }
@@ -83,7 +87,8 @@ static json_t *type_schema(const struct hl_field *field)
 /* The default as JSON: numbers and booleans as such, anything else as text. */
 static json_t *default_value(const struct hl_field *field)
 {
-    bool words = field->kind == HL_KIND_WORD || field->kind == HL_KIND_DURATION;
+    bool words =
+        field->kind == HL_KIND_WORD || field->kind == HL_KIND_DURATION || field->kind == HL_KIND_PATH;
     json_t *value = words ? NULL : json_loads(field->initial, JSON_DECODE_ANY, NULL);
     return value ? value : json_string(field->initial);
 }

@@ -81,9 +81,10 @@ static bool parse_duration(const struct hl_field *field, const char *text, uint6
     return false;
 }
 
+static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
 static bool parse_name(const char *text, char *ret_name)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     size_t n = strlen(text);
     bool ok = n > 0 && n < HL_NAME_MAX && strchr(letters, text[0]);
     for (size_t i = 0; ok && i < n; i++)
@@ -91,6 +92,21 @@ static bool parse_name(const char *text, char *ret_name)
     if (ok)
         memcpy(ret_name, text, n + 1);
     return ok;
+}
+
+/* All of the room is written: configurations are compared as bytes. */
+static bool parse_path(const char *text, char *ret_path)
+{
+    size_t n = strlen(text);
+    bool ok = n > 0 && n < HL_NAME_MAX;
+    for (size_t i = 0; ok && i < n; i++)
+        ok = strchr(letters, text[i]) || strchr("._-@/+~", text[i]);
+    if (!ok)
+        return false;
+    memset(ret_path, 0, HL_NAME_MAX);
+    if (strcmp(text, "none") != 0)
+        memcpy(ret_path, text, n);
+    return true;
 }
 
 static bool is_also(const struct hl_field *field, const char *text)
@@ -159,6 +175,7 @@ static bool parse_scalar(const struct hl_field *field, const char *text, bool pl
         return true;
     }
     case HL_KIND_NAME: return parse_name(text, place);
+    case HL_KIND_PATH: return parse_path(text, place);
     case HL_KIND_SECTION:
     case HL_KIND_OTHER: break;
     }
@@ -342,6 +359,7 @@ void hl_value_format(const struct hl_field *field, const void *base, char text[H
     }
     case HL_KIND_SIZES: format_sizes(&((const struct hl_config *)base)->schedule, text); return;
     case HL_KIND_NAME: snprintf(text, size, "%s", place); return;
+    case HL_KIND_PATH: snprintf(text, size, "%s", place[0] ? place : "none"); return;
     case HL_KIND_SECTION:
     case HL_KIND_OTHER: break;
     }
@@ -386,6 +404,9 @@ void hl_field_expectation(const struct hl_field *field, char *text, size_t size)
     case HL_KIND_NAME:
         PRINT("up to %d letters, digits, dots, dashes and underscores, a letter or digit first",
               HL_NAME_MAX - 1);
+        break;
+    case HL_KIND_PATH:
+        PRINT("a path or a name of up to %d letters, digits and . _ - @ / + ~, or none", HL_NAME_MAX - 1);
         break;
     case HL_KIND_SECTION: PRINT("a mapping, key: value"); break;
     case HL_KIND_OTHER: break;

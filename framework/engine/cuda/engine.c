@@ -69,8 +69,9 @@ static enum hl_status receive_reply(int timeout_ms, const char *what, struct hl_
 {
     struct hl_reply reply;
     if (hl_transfer(runner.fd, &reply, sizeof reply, timeout_ms, false) < 0)
-        return hl_fail(error, HL_STATUS_INTERNAL, "%s: the process that runs CUDA died or does not answer",
-                       what);
+        return hl_fail(error, HL_STATUS_INTERNAL,
+                       "%s: the process that runs CUDA died or does not answer%s%s", what,
+                       runner.shared->doing[0] ? ", in " : "", runner.shared->doing);
     if (reply.status)
         return hl_fail(error, reply.status, "%s: %s", what, reply.message);
     return HL_STATUS_OK;
@@ -383,7 +384,7 @@ static struct hl_probe probe(struct hl_run *run)
     return (struct hl_probe){ .user = run,
                               .ranks = run->plan.program->ranks,
                               .layout = probe_layout,
-                              .compare = run->plan.config->subject.sentinel_compare,
+                              .compare = run->events.shared->compare,
                               .read_words = probe_read_words,
                               .host_state = probe_host_state,
                               .host_stack = probe_host_stack,

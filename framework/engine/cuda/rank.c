@@ -99,6 +99,31 @@ struct hl_cuda_call hl_cuda_rank_call(const struct hl_cuda_job *job, int rank, u
     return call;
 }
 
+static enum hl_status launch_call(struct hl_cuda_rank *r, uint32_t index, const struct hl_cuda_call *call,
+                                  CUstream stream, struct hl_error *error)
+{
+    const struct hl_cuda_job *job = r->job;
+    const struct hl_cuda_plan *plan = job->plan;
+    const struct hl_op *op = &plan->program->rank[r->rank].ops[index];
+    const struct hl_kernel_list list = hl_protocol_kernels(op->protocol);
+    enum hl_status status = HL_STATUS_OK;
+    if (hl_cuda_subject_runs(plan->config, op->protocol))
+        return hl_cuda_subject_enqueue(&job->subject, call, op->workspace, op->pdl, stream, error);
+    for (int i = 0; !status && i < list.count; i++) {
+        const enum hl_kernel kernel = list.kernels[i];
+        const struct hl_cuda_launch launch = {
+            .kernel = kernel,
+            .compare = plan->config->subject.sentinel_compare,
+            .mutant = plan->config->subject.mutant,
+            .ctas = hl_cuda_plan_ctas(plan, r->rank, index, kernel, job->shared->share[kernel]),
+            .pdl = op->pdl,
+        };
+        status =
+            check(r, job->driver->hl_cuda_launch(call, &launch, stream), "launch a call's kernel", error);
+    }
+    return status;
+}
+
 static enum hl_status issue_call(struct hl_cuda_rank *r, uint32_t index, struct hl_error *error)
 {
     const struct hl_cuda_job *job = r->job;
@@ -121,21 +146,10 @@ static enum hl_status issue_call(struct hl_cuda_rank *r, uint32_t index, struct 
         .norm_out = call.norm_out,
     };
     const CUstream stream = r->streams[op->stream];
-    const struct hl_kernel_list list = hl_protocol_kernels(op->protocol);
     enum hl_status status =
         check(r, job->driver->hl_device_before_call(&around, stream), "mark a call", error);
-    for (int i = 0; !status && i < list.count; i++) {
-        const enum hl_kernel kernel = list.kernels[i];
-        const struct hl_cuda_launch launch = {
-            .kernel = kernel,
-            .compare = plan->config->subject.sentinel_compare,
-            .mutant = plan->config->subject.mutant,
-            .ctas = hl_cuda_plan_ctas(plan, r->rank, index, kernel, job->shared->share[kernel]),
-            .pdl = op->pdl,
-        };
-        status =
-            check(r, job->driver->hl_cuda_launch(&call, &launch, stream), "launch a call's kernel", error);
-    }
+    if (!status)
+        status = launch_call(r, index, &call, stream, error);
     if (!status)
         status =
             check(r, job->driver->hl_device_after_call(&around, stream), "mark the end of a call", error);
@@ -185,6 +199,13 @@ static enum hl_status init_workspace(struct hl_cuda_rank *r, uint32_t index, con
         .sentinel = hl_sentinel_word(layout),
     };
     hl_workspace_flags(layout, init.flags);
+    if (job->subject.workspace[op->workspace].memory) { /* the plugin does it; the mark stays ours */
+        const enum hl_status status =
+            hl_cuda_subject_reset(&job->subject, r->rank, op->workspace, r->streams[op->stream], error);
+        if (status)
+            return status;
+        init.n_words = 0;
+    }
     return check(r, job->driver->hl_device_init(&init, r->streams[op->stream]), "initialise a workspace",
                  error);
 }

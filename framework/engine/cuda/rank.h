@@ -4,6 +4,7 @@
 #include "driver.h"
 #include "plan.h"
 #include "shared.h"
+#include "subject.h"
 
 /* What all ranks of a run share. */
 struct hl_cuda_job {
@@ -12,6 +13,7 @@ struct hl_cuda_job {
     struct hl_shared *shared;
     CUcontext context;
     CUdeviceptr memory; /* of the plan */
+    struct hl_cuda_subject subject;
     uint64_t seed;
     /* Device addresses of shared memory. */
     const uint32_t *abort_word;

@@ -177,6 +177,15 @@ static enum hl_status share_gpu(struct runner *r, int rank, uint32_t op_index, s
     return HL_STATUS_OK;
 }
 
+/* A plugin launches grids of its own choice, and nobody knows how many of its CTAs fit. */
+static enum hl_status leave_grid(struct runner *r, const struct hl_op *op)
+{
+    const struct hl_kernel_list list = hl_protocol_kernels(op->protocol);
+    for (int i = 0; i < list.count; i++)
+        r->shared->share[list.kernels[i]] = r->shared->resident[list.kernels[i]] = UINT32_MAX;
+    return HL_STATUS_OK;
+}
+
 static enum hl_status load_kernels(struct runner *r, struct hl_error *error)
 {
     enum hl_status status = HL_STATUS_OK;
@@ -184,7 +193,9 @@ static enum hl_status load_kernels(struct runner *r, struct hl_error *error)
     for (int rank = 0; rank < r->program->ranks; rank++) /* a fault may bring a rank a protocol of its own */
         for (uint32_t i = 0; !status && i < r->program->rank[rank].n_ops; i++)
             if (r->program->rank[rank].ops[i].kind == HL_OP_CALL)
-                status = share_gpu(r, rank, i, error);
+                status = hl_cuda_subject_runs(&r->config, r->program->rank[rank].ops[i].protocol)
+                             ? leave_grid(r, &r->program->rank[rank].ops[i])
+                             : share_gpu(r, rank, i, error);
     return status;
 }
 
@@ -263,6 +274,8 @@ static enum hl_status start_run(struct runner *r, const void *bytes, struct hl_e
         return status;
     r->job.plan = &r->plan;
     status = take_memory(r, error);
+    if (!status)
+        status = hl_cuda_subject_open(&r->job.subject, &r->driver, &r->plan, r->shared, error);
     for (int rank = 0; !status && rank < r->program->ranks; rank++)
         status = make_rank(r, rank, error);
     if (!status)
@@ -289,11 +302,21 @@ static void forget_run(struct runner *r)
         free(from->events);
         *from = (struct hl_cuda_rank){ 0 };
     }
+    hl_cuda_subject_close(&r->job.subject);
     hl_cuda_plan_finish(&r->plan);
     if (r->program)
         hl_program_destroy(r->program);
     r->program = NULL;
     r->running = false;
+}
+
+/* Has every rank done all that it had to do? */
+static bool is_idle(const struct runner *r)
+{
+    for (int rank = 0; rank < r->program->ranks; rank++)
+        if (!atomic_load(&r->shared->rank[rank].done))
+            return false;
+    return true;
 }
 
 /* Lets all waits pass, then waits for hosts and device. Fails when they do not leave in time: then only the
@@ -302,6 +325,8 @@ static enum hl_status end_run(struct runner *r, struct hl_error *error)
 {
     if (!r->running)
         return HL_STATUS_OK;
+    if (!hl_cuda_subject_is_released(&r->job.subject) && !is_idle(r))
+        return hl_fail(error, HL_STATUS_INTERNAL, "the subject's kernels cannot be released");
     atomic_store(&r->shared->aborted, true);
     *(volatile uint32_t *)&r->shared->abort_word = 1;
     struct timespec until;
@@ -337,6 +362,15 @@ static enum hl_status read_words(struct runner *r, const struct hl_request *requ
 {
     if (!r->running || request->count > STAGING_WORDS)
         return hl_fail(error, HL_STATUS_INTERNAL, "nothing to read");
+    if (r->job.subject.workspace[request->workspace].memory) {
+        const enum hl_status status =
+            hl_cuda_subject_read(&r->job.subject, request->rank, request->workspace, request->first,
+                                 request->count, r->staging, r->side, error);
+        if (status)
+            return status;
+        TRY(cuStreamSynchronize(r->side));
+        return HL_STATUS_OK;
+    }
     const uint64_t at = r->plan.rank[request->rank].workspace_at[request->workspace] + request->first * 4ull;
     TRY(cuMemcpyDtoHAsync(r->staging, r->job.memory + at, request->count * 4ull, r->side));
     TRY(cuStreamSynchronize(r->side));

@@ -37,6 +37,8 @@ struct hl_shared {
     _Atomic bool aborted; /* hosts poll it */
     _Atomic bool failed;  /* a CUDA call of a rank failed: `failure` says which */
     char failure[256];
+    char doing[160];         /* what the runner does that may kill it; "" nothing of that kind */
+    enum hl_compare compare; /* of the subject's waits */
     int64_t gpu_to_host_ns;          /* added to the GPU's timer gives CLOCK_MONOTONIC */
     uint32_t share[HL_KERNEL_COUNT]; /* most CTAs of a rank's kernel that are sure to run with its peers' */
     uint32_t resident[HL_KERNEL_COUNT]; /* CTAs of it that the GPU holds when nothing else runs */

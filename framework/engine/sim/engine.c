@@ -18,6 +18,9 @@ static void end(struct hl_run *run)
 
 static enum hl_status start(const struct hl_run_spec *spec, struct hl_run **ret_run, struct hl_error *error)
 {
+    if (spec->config->subject.plugin[0])
+        return hl_fail(error, HL_STATUS_NO_GPU, "subject.plugin: %s runs on a GPU only (--engine cuda)",
+                       spec->config->subject.plugin);
     struct hl_run *run = calloc(1, sizeof *run);
     if (!run)
         return hl_fail(error, HL_STATUS_MEMORY, "out of memory for a run");

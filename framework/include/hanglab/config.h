@@ -132,6 +132,8 @@ enum hl_detail { HL_DETAILS(HL_ENUMERATOR) HL_DETAIL_COUNT };
 enum hl_geometry { HL_GEOMETRIES(HL_ENUMERATOR) HL_GEOMETRY_COUNT };
 enum hl_fault_kind { HL_FAULTS(HL_ENUMERATOR) HL_FAULT_COUNT };
 
+#define HL_NAME_MAX 128
+
 struct hl_world {
     int ranks;                     /* 2, 4, 8 or 16 */
     enum hl_placement placement;
@@ -150,6 +152,7 @@ struct hl_subject {
     uint32_t hidden;               /* elements of a row */
     enum hl_compare sentinel_compare;
     enum hl_mutant mutant;
+    char plugin[HL_NAME_MAX];      /* shared object that runs the calls; "": hanglab's own kernels */
     enum hl_fallback fallback;
     int workspaces;                /* 1, or 2: attention and MLP calls on workspaces of their own */
 };
@@ -209,7 +212,6 @@ struct hl_watchdog_config {
 };
 
 #define HL_FAULTS_MAX 16
-#define HL_NAME_MAX 128
 struct hl_config {
     char name[HL_NAME_MAX];
     struct hl_world world;

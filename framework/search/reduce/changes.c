@@ -129,7 +129,8 @@ static bool is_dial(const char *path)
 static bool is_setting(const struct hl_field *field)
 {
     return field->kind != HL_KIND_SECTION && field->kind != HL_KIND_OTHER && field->kind != HL_KIND_NAME &&
-           !is_dial(field->path) && strcmp(field->path, "runs") != 0 && strcmp(field->path, "geometry") != 0;
+           field->kind != HL_KIND_PATH && !is_dial(field->path) && strcmp(field->path, "runs") != 0 &&
+           strcmp(field->path, "geometry") != 0;
 }
 
 /* Every setting at its plain value: the default, but of what stands in unwritten memory, nothing. */

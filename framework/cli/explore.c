@@ -10,6 +10,7 @@
 #include "../../reports/collection.h"
 #include "../../reports/results.h"
 #include "../search/promela.h"
+#include "../search/reduce/steer.h"
 #include "command.h"
 #include "explore.h"
 #include "options.h"
@@ -35,7 +36,9 @@ enum {
     KEY_SEED,
     KEY_EXPORT,
     KEY_CHECKPOINT,
-    KEY_RESUME
+    KEY_RESUME,
+    KEY_SCENARIO,
+    KEY_ENGINE
 };
 
 static const struct argp_option options[] = {
@@ -63,6 +66,10 @@ static const struct argp_option options[] = {
     { "no-reduction", KEY_FULL, NULL, 0, "visit every order of independent steps too", 0 },
     { "save-schedule", KEY_SAVE, "FILE", 0, "write the schedule of the first hang to FILE", 0 },
     { "schedule", KEY_SCHEDULE, "FILE", 0, "replay a saved schedule instead of searching", 0 },
+    { "scenario", KEY_SCENARIO, "FILE", 0,
+      "write the first hang as a scenario that hangs often on an engine: it tries which host has to be late",
+      0 },
+    { "engine", KEY_ENGINE, "sim|cuda|auto", 0, "of --scenario (default sim)", 0 },
     { "out", 'o', "DIR", 0, "leave the results there, and a page with the schedules", 0 },
     { "format", KEY_FORMAT, "text|json", 0, "json: one object a line", 0 },
     { 0 }
@@ -113,6 +120,8 @@ static error_t parse_rest(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_SCHEDULE: a->schedule = text; return 0;
     case KEY_SAVE: a->save = text; return 0;
+    case KEY_SCENARIO: a->scenario = text; return 0;
+    case KEY_ENGINE: a->engine = text; return 0;
     case 'o': a->out = text; return 0;
     case KEY_FORMAT: a->json = hl_option_is_json(state, text); return 0;
     case ARGP_KEY_ARG: a->names[a->n_names++] = text; return 0;
@@ -239,8 +248,47 @@ static int leave_results(const struct hl_explore_arguments *a, int code)
     return code;
 }
 
-static int explore_case(const struct hl_explore_arguments *a, const struct hl_case *c)
+/* The hang as a scenario, with what was measured of it. */
+static enum hl_status write_scenario(struct hl_explore_arguments *a, const struct hl_explore_found *f,
+                                     const struct hl_scenario *scenario, struct hl_error *error)
 {
+    struct hl_trial_lab lab = { .run = { .seed = 1 } };
+    const struct hl_story_turn *pair = f->pair;
+    struct hl_steered steered;
+    const char *path = a->scenario;
+    a->scenario = NULL; /* of the first hang only */
+    enum hl_status status = hl_find_engine(a->engine, &lab.run.engine, error);
+    if (status)
+        return status;
+    lab.jobs = hl_is_cuda(lab.run.engine) ? 1 : hl_pool_default_jobs();
+    const struct hl_steer_options steer = { .scenario = scenario,
+                                            .c = f->c,
+                                            .ranks = f->search.cover.spec.ranks,
+                                            .decides = f->decided.is_decided,
+                                            .rank = { pair[0].rank, pair[1].rank },
+                                            .call = { pair[0].call, pair[1].call },
+                                            .step_text = { pair[0].text, pair[1].text },
+                                            .trial = hl_trial_run,
+                                            .trial_user = &lab,
+                                            .engine = lab.run.engine->name };
+    status = hl_steer(&steer, &steered, error);
+    if (!status && steered.hits == 0)
+        return hl_fail(
+            error, HL_STATUS_USAGE,
+            "no late host makes %s hang on the engine %s (%d ways tried, 20 runs each): %s was not written",
+            f->c->id, steer.engine, steered.tried, path);
+    if (!status)
+        status = hl_steer_write(&steer, &steered, path, error);
+    if (!status && !a->json)
+        printf("  %s hangs in %d of %d runs on the engine %s, unsteered in %d of %d. What steers it: %s.\n\n",
+               path, steered.hits, steered.runs, steer.engine, steered.before_hits, steered.before_runs,
+               steered.what);
+    return status;
+}
+
+static int explore_case(struct hl_explore_arguments *a, const struct hl_campaign_item *item)
+{
+    const struct hl_case *c = item->c;
     struct hl_explore_found f = { .c = c };
     struct hl_error error;
     enum hl_status status = search(a, &f, &error);
@@ -252,6 +300,8 @@ static int explore_case(const struct hl_explore_arguments *a, const struct hl_ca
         status = keep_json(a, &f, &error);
     if (!status && !a->json)
         status = hl_explore_write_text(&f, &error);
+    if (!status && a->scenario && f.search.answer == HL_ANSWER_HANG)
+        status = write_scenario(a, &f, item->scenario, &error);
     const int code = code_of(&f);
     hl_decided_finish(&f.decided);
     hl_portfolio_finish(&f.search);
@@ -298,7 +348,7 @@ static int export_case(const struct hl_explore_arguments *a, const struct hl_cas
     return status ? hl_complain(&error) : 0;
 }
 
-static int explore_all(const struct hl_explore_arguments *a)
+static int explore_all(struct hl_explore_arguments *a)
 {
     struct hl_inputs inputs;
     struct hl_error error;
@@ -313,7 +363,9 @@ static int explore_all(const struct hl_explore_arguments *a)
     }
     for (size_t i = 0; i < inputs.n_items && !stop_requested; i++) {
         const struct hl_case *c = inputs.items[i].c;
-        const int its = a->schedule ? replay(a, c) : a->exports ? export_case(a, c) : explore_case(a, c);
+        const int its = a->schedule  ? replay(a, c)
+                        : a->exports ? export_case(a, c)
+                                     : explore_case(a, &inputs.items[i]);
         if (its > 3 || (its && (code == 0 || its < code)))
             code = code > 3 ? code : its;
         fflush(stdout);
@@ -328,6 +380,7 @@ int hl_command_explore(int argc, char **argv)
         .options = options, .parser = parse_rest, .args_doc = "FILE...", .doc = doc
     };
     struct hl_explore_arguments a = {
+        .engine = "sim",
         .names = calloc((size_t)argc, sizeof(char *)),
         .filters = calloc((size_t)argc, sizeof(char *)),
         .search = { .explore = { .reduce = true,

@@ -9,7 +9,7 @@ struct hl_explore_arguments {
     char **names, **filters;
     size_t n_names, n_filters;
     struct hl_portfolio_options search;
-    const char *schedule, *save, *checkpoint, *out;
+    const char *schedule, *save, *checkpoint, *out, *scenario, *engine;
     bool resumes, exports, json;
     json_t *results;
 };

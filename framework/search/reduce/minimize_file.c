@@ -1,19 +1,7 @@
 /* The result of minimize as a scenario file. */
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-#include <errno.h>
 #include "../../campaign/statistics.h"
 #include "minimize.h"
-
-/* As many runs as show the hang with 99.9 %, even at the lower end of what its rate may be. */
-static int runs_to_show(const struct hl_minimize_result *r)
-{
-    const double low = hl_clopper_pearson(r->after_hits, r->after_runs, 0.95).low;
-    const double runs = low > 0 ? ceil(log(0.001) / log1p(-low)) : 10000;
-    return runs < 1 ? 1 : runs > 10000 ? 10000 : (int)runs;
-}
+#include "scenario_file.h"
 
 static void write_comments(const struct hl_minimize_options *options, const struct hl_minimize_result *r,
                            FILE *out)
@@ -41,9 +29,16 @@ static void write_comments(const struct hl_minimize_options *options, const stru
     fputs("#\n", out);
 }
 
-static enum hl_status write_file(const struct hl_minimize_options *options,
-                                 const struct hl_minimize_result *result, FILE *out)
+struct file {
+    const struct hl_minimize_options *options;
+    const struct hl_minimize_result *result;
+};
+
+static enum hl_status write_file(void *user, FILE *out)
 {
+    const struct file *file = user;
+    const struct hl_minimize_options *options = file->options;
+    const struct hl_minimize_result *result = file->result;
     struct hl_scenario scenario = *options->scenario;
     struct hl_case c = {
         .id = (char *)options->c->id,
@@ -54,7 +49,7 @@ static enum hl_status write_file(const struct hl_minimize_options *options,
     snprintf(title, sizeof title, "minimized: %s", options->scenario->title);
     snprintf(c.config.name, sizeof c.config.name, "%.*s-min", HL_NAME_MAX - 5, options->c->config.name);
     scenario.title = title;
-    c.config.runs = runs_to_show(result);
+    c.config.runs = hl_runs_to_show(result->after_hits, result->after_runs);
     write_comments(options, result, out);
     return hl_case_write_yaml(&scenario, &c, out);
 }
@@ -63,19 +58,6 @@ enum hl_status hl_minimize_write(const struct hl_minimize_options *options,
                                  const struct hl_minimize_result *result, const char *path,
                                  struct hl_error *error)
 {
-    char *temporary = NULL;
-    if (asprintf(&temporary, "%s.%ld.tmp", path, (long)getpid()) < 0)
-        return hl_fail(error, HL_STATUS_MEMORY, "out of memory");
-    FILE *out = fopen(temporary, "we");
-    bool ok = out && write_file(options, result, out) == HL_STATUS_OK;
-    ok = ok && fflush(out) == 0 && fsync(fileno(out)) == 0;
-    if (out && fclose(out) != 0)
-        ok = false;
-    ok = ok && rename(temporary, path) == 0;
-    const int why = errno;
-    if (!ok && out)
-        unlink(temporary);
-    free(temporary);
-    return ok ? HL_STATUS_OK
-              : hl_fail(error, HL_STATUS_IO, "%s: cannot write this file: %s", path, strerror(why));
+    struct file file = { options, result };
+    return hl_scenario_file_write(path, write_file, &file, error);
 }

@@ -94,6 +94,7 @@ static void collect_followed(const struct hl_watch *watch, uint64_t now_ns, stru
         to->progress_ns = from->progress_ns;
         to->overlap = from->overlap;
         to->early = from->early;
+        to->others = from->others;
         for (int w = 0; w < watch->workspaces; w++) {
             const struct hl_workspace_track *track = &from->workspace[w];
             struct hl_workspace_evidence *workspace = &to->workspace[w];

@@ -78,7 +78,8 @@ struct hl_rank_evidence {
     int n_pending;
     struct hl_residency residency;
     enum hl_device_answer device;
-    struct hl_overlap overlap; /* the first one */
+    struct hl_overlap overlap;    /* the first one */
+    struct hl_call_record others; /* the first call for another group than this world; group 0: none */
     struct hl_overlap early; /* the first call that began before the one in front of it on its stream ended */
 };
 

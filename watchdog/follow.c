@@ -145,6 +145,8 @@ static void follow_begin(struct hl_watch *watch, const struct hl_event *event)
         recent->record.rows_written = event->call->rows_written;
     }
     look_for_overlap(rank, event);
+    if (event->call->group != 0 && rank->others.group == 0)
+        rank->others = *event->call;
     if (track->n_running < HL_RUNNING_MAX)
         track->running[track->n_running++] = event->call->call;
     if (track->begun++ == 0)

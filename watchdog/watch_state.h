@@ -35,6 +35,7 @@ struct hl_rank_track {
     uint32_t waited_op; /* the last of them; UINT32_MAX: none */
     uint64_t progress_ns;
     struct hl_overlap overlap, early;
+    struct hl_call_record others; /* the first call for another group */
     struct hl_workspace_track workspace[HL_WORKSPACES_MAX];
 };
 

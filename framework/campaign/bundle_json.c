@@ -116,6 +116,8 @@ static json_t *rank_json(const struct hl_bundle *b, int rank)
         set(json, "overlap", overlap_json(&r->overlap));
     if (r->early.seen)
         set(json, "early", overlap_json(&r->early));
+    if (r->others.group != 0)
+        set(json, "call_of_others", record_json(&r->others));
     if (r->device != HL_DEVICE_NOT_ASKED)
         set(json, "device_answers", json_boolean(r->device == HL_DEVICE_ANSWERS));
     if (r->host == HL_HOST_BLOCKED)

@@ -322,8 +322,8 @@ static const struct row hang_rows[] = {
     { HL_CAUSE_WEAK_ORDERING, hl_decide_weak_ordering },
     { HL_CAUSE_LOST_WRITE, decide_lost_write },
     { HL_CAUSE_ARRIVAL_STUCK, decide_arrival },
-    { HL_CAUSE_PEER_STREAM_STALLED, decide_stream_stalled },
     { HL_CAUSE_WEAK_ORDERING, hl_decide_wrong_buffer },
+    { HL_CAUSE_PEER_STREAM_STALLED, decide_stream_stalled },
     { HL_CAUSE_UNKNOWN, decide_unknown_hang },
 };
 
@@ -369,6 +369,7 @@ static const struct row wrong_rows[] = {
     { HL_CAUSE_WEAK_ORDERING, hl_decide_stale_behind_flag },
     { HL_CAUSE_TORN_READ, hl_decide_torn },
     { HL_CAUSE_SHORT_CLEAR, decide_short_clear },
+    { HL_CAUSE_EARLY_TRIGGER, hl_decide_norm_ran_ahead },
     { HL_CAUSE_UNKNOWN, decide_wrong_number },
 };
 

@@ -48,6 +48,7 @@ bool hl_decide_reused_memory(const struct hl_evidence *evidence, struct hl_findi
 
 /* What a wrongly built kernel leaves behind; see misbuilt.c. */
 bool hl_decide_early_trigger(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_norm_ran_ahead(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_baked_epoch(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_out_of_bounds(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_weak_ordering(const struct hl_evidence *evidence, struct hl_finding *finding);

@@ -21,6 +21,25 @@ bool hl_decide_early_trigger(const struct hl_evidence *evidence, struct hl_findi
     return false;
 }
 
+/* A plain allreduce has an epoch beside each word, so its sums are right or it does not end; what is wrong is
+ * the norm in the kernel behind it, which read them too early. */
+bool hl_decide_norm_ran_ahead(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    const struct hl_wrong_result *wrong = &evidence->wrong;
+    if (wrong->record.protocol != HL_NCCL ||
+        (wrong->kind != HL_WRONG_SUM && wrong->kind != HL_WRONG_UNTOUCHED))
+        return false;
+    hl_blame_call(wrong->rank, &wrong->record, finding);
+    finding->culprit.slot_token = wrong->token;
+    finding->other_cause = HL_CAUSE_WEAK_ORDERING;
+    hl_say(
+        finding,
+        "call %u of rank %d: element %u of row %u is %g instead of %g: the norm ran before the allreduce in "
+        "front of it had written that row",
+        wrong->record.call, wrong->rank, wrong->element, wrong->token, wrong->got, wrong->want);
+    return true;
+}
+
 /* The host's number of a call comes from its capture and is not the call's own. */
 static bool has_baked_epoch(const struct hl_call_record *record)
 {
@@ -105,6 +124,20 @@ bool hl_decide_stale_behind_flag(const struct hl_evidence *evidence, struct hl_f
     return true;
 }
 
+/* The leader has moved the barrier flag on although its call has not ended: a CTA that reads it now releases
+ * a value that nobody waits for. */
+static const struct hl_slot_evidence *find_flag_read_late(const struct hl_evidence *evidence)
+{
+    for (uint32_t i = 0; i < evidence->n_slots; i++) {
+        const struct hl_slot_evidence *slot = &evidence->slots[i];
+        const struct hl_workspace_evidence *w = &evidence->rank[slot->source].workspace[slot->workspace];
+        if (slot->stage == HL_STAGE_BARRIER && hl_wait_kind_of(evidence, slot) == HL_WAIT_NEVER_STORED &&
+            w->known && w->flags[HL_TRTLLM_BARRIER_FLAG] == 2 * (w->barriers + 1) % 3)
+            return slot;
+    }
+    return NULL;
+}
+
 /* CTAs of one call disagree about the buffer: one of them read the index before or after its time. */
 bool hl_decide_weak_ordering(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
@@ -117,6 +150,14 @@ bool hl_decide_weak_ordering(const struct hl_evidence *evidence, struct hl_findi
                "which "
                "its grid agreed on one",
                text, slot->elsewhere);
+        return true;
+    }
+    slot = find_flag_read_late(evidence);
+    if (slot) {
+        hl_blame_slot(evidence, slot, finding);
+        hl_describe_wait(evidence, slot, text, sizeof text);
+        finding->other_cause = HL_CAUSE_ARRIVAL_STUCK;
+        hl_say(finding, "%s, which read its flag when the leader of its grid had moved that on", text);
         return true;
     }
     slot = hl_blame_wait(evidence, HL_WAIT_ERASED_IN_CALL, finding, text);

@@ -3,33 +3,21 @@
 #include "findings.h"
 #include "waits.h"
 
-/* A record of a call for another group among those of one call number, or NULL. */
-static const struct hl_call_record *find_others_call(const struct hl_evidence *evidence, int *ret_rank)
-{
-    const struct hl_divergence *d = &evidence->divergence;
-    for (int r = 0; r < evidence->ranks; r++) {
-        *ret_rank = r;
-        if (d->found && d->have[r] && d->record[r].group != 0)
-            return &d->record[r];
-        for (int i = 0; i < evidence->rank[r].n_pending; i++)
-            if (evidence->rank[r].pending[i].record.group != 0)
-                return &evidence->rank[r].pending[i].record;
-    }
-    return NULL;
-}
-
 bool hl_decide_shared_workspace(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
-    int rank;
-    const struct hl_call_record *record = find_others_call(evidence, &rank);
-    if (!record || !hl_has_begun(evidence, rank, record->workspace, record->call))
-        return false;
-    hl_blame_call(rank, record, finding);
-    hl_say(finding,
-           "call %u of rank %d on workspace %u is for the ranks 0x%x, which are not this group: two groups "
-           "use one workspace, so their calls pair with each other's",
-           record->call, rank, record->workspace, record->group);
-    return true;
+    for (int r = 0; r < evidence->ranks; r++) {
+        const struct hl_call_record *record = &evidence->rank[r].others;
+        if (record->group == 0)
+            continue;
+        hl_blame_call(r, record, finding);
+        hl_say(
+            finding,
+            "call %u of rank %d on workspace %u is for the ranks 0x%x, which are not this group: two groups "
+            "use one workspace, so their calls pair with each other's",
+            record->call, r, record->workspace, record->group);
+        return true;
+    }
+    return false;
 }
 
 static uint32_t replaced_by(const struct hl_evidence *evidence, int rank, int workspace)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "../framework/campaign/bundle.h"
+#include "../framework/campaign/folder.h"
 
 struct bundle_fixture {
     char out_dir[64];
@@ -182,7 +183,7 @@ static struct bundle_fixture *fixture_create(void)
 
 static void fixture_destroy(struct bundle_fixture *f)
 {
-    hl_bundle_remove(f->out_dir);
+    hl_folder_remove(f->out_dir);
     hl_evidence_finish(&f->evidence);
     free(f->timeline);
     hl_program_destroy(f->program);

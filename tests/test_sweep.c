@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include "../framework/campaign/bundle.h"
+#include "../framework/campaign/folder.h"
 #include "../framework/campaign/merge.h"
 #include "../framework/campaign/sweep.h"
 #include "../framework/program/random.h"
@@ -44,7 +44,7 @@ static void lab_init(struct lab *lab, const char *yaml)
 
 static void lab_finish(struct lab *lab)
 {
-    hl_bundle_remove(lab->folder);
+    hl_folder_remove(lab->folder);
     hl_scenario_destroy(lab->scenario);
     free(lab->items);
 }

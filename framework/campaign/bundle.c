@@ -1,18 +1,13 @@
 /* The folder of a bundle: all or nothing, whatever fails on the way. */
 #include "bundle.h"
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <signal.h>
-#include <dirent.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "../scenario/words.h"
 #include "bundle_json.h"
+#include "folder.h"
 
 /* One file of a bundle. Returns 0, or -1 when out of memory or the stream failed. */
 typedef int (*write_file_fn)(const struct hl_bundle *b, int rank, int workspace, FILE *out);
@@ -40,59 +35,6 @@ void hl_case_folder_name(const char *id, char name[HL_FOLDER_NAME_MAX])
     name[n] = '\0';
     if (changed)
         snprintf(name + n, HL_FOLDER_NAME_MAX - n, "-%08" PRIx32, hash32(id));
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    remove(path);
-    return 0;
-}
-
-void hl_bundle_remove(const char *path) { nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS); }
-
-/* mkdir -p */
-static int make_folders(char *path)
-{
-    for (char *slash = path + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
-        *slash = '\0';
-        const int failed = mkdir(path, 0777) < 0 && errno != EEXIST;
-        *slash = '/';
-        if (failed)
-            return -1;
-    }
-    return mkdir(path, 0777) < 0 && errno != EEXIST ? -1 : 0;
-}
-
-static int sync_folder(const char *path)
-{
-    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    const int failed = fsync(fd) < 0 && errno != EINVAL; /* some file systems cannot */
-    close(fd);
-    return failed ? -1 : 0;
-}
-
-/* Removes half bundles of processes that were killed: ".<run>.<pid>", pid no longer there. */
-static void sweep_leftovers(const char *folder)
-{
-    DIR *dir = opendir(folder);
-    if (!dir)
-        return;
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        int run, end = 0;
-        long pid;
-        char path[PATH_MAX];
-        if (sscanf(entry->d_name, ".%d.%ld%n", &run, &pid, &end) != 2 || entry->d_name[end] != '\0')
-            continue;
-        const bool gone = pid == (long)getpid() || (kill((pid_t)pid, 0) < 0 && errno == ESRCH);
-        if (gone && snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) < (int)sizeof path)
-            hl_bundle_remove(path);
-    }
-    closedir(dir);
 }
 
 static int write_json(json_t *json, FILE *out)
@@ -195,24 +137,24 @@ static int write_workspace(const struct hl_bundle *b, int rank, int workspace, F
     return 0;
 }
 
+/* A file of one rank, or of the whole bundle. */
+struct file {
+    const struct hl_bundle *bundle;
+    int rank, workspace;
+    write_file_fn write_file;
+};
+
+static int write_one(const void *user, FILE *out)
+{
+    const struct file *file = user;
+    return file->write_file(file->bundle, file->rank, file->workspace, out);
+}
+
 static int add_file(const struct hl_bundle *b, const char *folder, const char *name, int rank, int workspace,
                     write_file_fn write_file)
 {
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    FILE *out = fopen(path, "wxe");
-    if (!out)
-        return -1;
-    errno = 0;
-    bool good = write_file(b, rank, workspace, out) == 0;
-    good = good && fflush(out) == 0 && !ferror(out) && fsync(fileno(out)) == 0;
-    const int why = errno;
-    good = fclose(out) == 0 && good;
-    errno = why;
-    return good ? 0 : -1;
+    const struct file file = { b, rank, workspace, write_file };
+    return hl_folder_add(folder, name, write_one, &file);
 }
 
 static int add_rank_files(const struct hl_bundle *b, const char *folder, int rank)
@@ -229,20 +171,16 @@ static int add_rank_files(const struct hl_bundle *b, const char *folder, int ran
     return 0;
 }
 
-static int fill(const struct hl_bundle *b, const char *folder)
+static int fill(const void *user, const char *folder)
 {
+    const struct hl_bundle *b = user;
     static const struct {
         const char *name;
         write_file_fn write_file;
     } files[] = { { "scenario.yaml", write_scenario },  { "repro.sh", write_repro },
                   { "timeline.jsonl", write_timeline }, { "flags.json", write_flags },
                   { "slots.json", write_slots },        { "verdict.json", write_verdict } };
-    char stacks[PATH_MAX];
-    if (snprintf(stacks, sizeof stacks, "%s/stacks", folder) >= (int)sizeof stacks) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    if (mkdir(folder, 0777) < 0 || mkdir(stacks, 0777) < 0)
+    if (hl_folder_add_folder(folder, "stacks") < 0)
         return -1;
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         if (add_file(b, folder, files[i].name, 0, 0, files[i].write_file) < 0)
@@ -250,49 +188,16 @@ static int fill(const struct hl_bundle *b, const char *folder)
     for (int rank = 0; rank < b->evidence->ranks; rank++)
         if (add_rank_files(b, folder, rank) < 0)
             return -1;
-    return sync_folder(stacks) < 0 || sync_folder(folder) < 0 ? -1 : 0;
-}
-
-/* Puts `from` in the place of `to`. A former bundle is exchanged, so that one of both is always there. */
-static int put_in_place(const char *from, const char *to)
-{
-    if (rename(from, to) == 0)
-        return 0;
-    if (errno != EEXIST && errno != ENOTEMPTY)
-        return -1;
-    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) < 0) {
-        if (errno != EINVAL && errno != ENOSYS)
-            return -1;
-        hl_bundle_remove(to); /* a file system that cannot exchange */
-        return rename(from, to);
-    }
-    hl_bundle_remove(from);
     return 0;
 }
 
 enum hl_status hl_bundle_write(const struct hl_bundle *b, const char *out_dir, char **ret_path,
                                struct hl_error *error)
 {
-    char name[HL_FOLDER_NAME_MAX], folder[PATH_MAX - 64], temporary[PATH_MAX], path[PATH_MAX];
+    char name[HL_FOLDER_NAME_MAX], run[16], folder[PATH_MAX];
     hl_case_folder_name(b->c->id, name);
+    snprintf(run, sizeof run, "%d", b->run);
     if (snprintf(folder, sizeof folder, "%s/evidence/%s", out_dir, name) >= (int)sizeof folder)
         return hl_fail(error, HL_STATUS_IO, "%s: the path is too long; choose a shorter --out", out_dir);
-    snprintf(path, sizeof path, "%s/%d", folder, b->run);
-    snprintf(temporary, sizeof temporary, "%s/.%d.%ld", folder, b->run, (long)getpid());
-    if (make_folders(folder) < 0)
-        return hl_fail(error, HL_STATUS_IO, "%s: cannot make this folder: %s", folder, strerror(errno));
-    sweep_leftovers(folder);
-    if (fill(b, temporary) < 0 || put_in_place(temporary, path) < 0) {
-        const int why = errno;
-        hl_bundle_remove(temporary);
-        rmdir(folder); /* stays if other runs are in it */
-        return hl_fail(error, HL_STATUS_IO, "%s: cannot write this bundle: %s", path,
-                       why ? strerror(why) : "out of memory");
-    }
-    sync_folder(folder);
-    char *copy = strdup(path);
-    if (!copy)
-        return hl_fail(error, HL_STATUS_MEMORY, "out of memory");
-    *ret_path = copy;
-    return HL_STATUS_OK;
+    return hl_folder_write(folder, run, fill, b, ret_path, error);
 }

@@ -24,8 +24,6 @@ struct hl_bundle {
 
 enum hl_status hl_bundle_write(const struct hl_bundle *bundle, const char *out_dir, char **ret_path,
                                struct hl_error *error);
-/* Removes a bundle, or what is left of one. */
-void hl_bundle_remove(const char *path);
 
 /* A case id as the name of a folder: safe characters, bounded length, and a hash where either changed it,
  * so that two ids never share a folder. */

@@ -5,14 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../scenario/words.h"
-#include "bundle.h"
+#include "folder.h"
 #include "statistics.h"
 
 /* Takes over what a run with a new worst verdict shows, and its bundle. */
 static void take_worst(struct hl_case_result *result, struct hl_run_result *run, int index)
 {
     if (result->evidence)
-        hl_bundle_remove(result->evidence); /* of a milder run: one bundle a case is kept */
+        hl_folder_remove(result->evidence); /* of a milder run: one bundle a case is kept */
     free(result->evidence);
     result->evidence = run->bundle;
     run->bundle = NULL;

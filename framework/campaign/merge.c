@@ -9,7 +9,7 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "bundle.h"
+#include "folder.h"
 
 struct numbers {
     int *list; /* by number of the part: the number in the whole */
@@ -132,11 +132,11 @@ static bool copy_bundle(struct merging *m, const char *bundle)
         if (failed)
             return fail(m, to, strerror(errno));
     }
-    hl_bundle_remove(temporary);
+    hl_folder_remove(temporary);
     if (copy_folder(from, temporary) && rename(temporary, to) == 0)
         return true;
     const int why = errno;
-    hl_bundle_remove(temporary);
+    hl_folder_remove(temporary);
     return fail(m, from, strerror(why));
 }
 

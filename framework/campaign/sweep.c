@@ -7,7 +7,7 @@
 #include <sys/random.h>
 #include <time.h>
 #include "../scenario/words.h"
-#include "bundle.h"
+#include "folder.h"
 #include "keeper.h"
 #include "plan.h"
 #include "pool.h"
@@ -167,7 +167,7 @@ static void commit(struct supervisor *s)
     for (int i = 0; i < s->n_dropped; i++) {
         char path[4096];
         if (snprintf(path, sizeof path, "%s/%s", s->sweep->out_dir, s->dropped[i]) < (int)sizeof path)
-            hl_bundle_remove(path);
+            hl_folder_remove(path);
         free(s->dropped[i]);
     }
     s->n_dropped = 0;

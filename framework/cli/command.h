@@ -18,6 +18,7 @@ int hl_command_minimize(int argc, char **argv);
 int hl_command_bisect(int argc, char **argv);
 int hl_command_record(int argc, char **argv);
 int hl_command_replay(int argc, char **argv);
+int hl_command_watch(int argc, char **argv);
 
 /* Prints "hanglab: <message>" on stderr; returns the exit code that goes with it. */
 int hl_complain(const struct hl_error *error);

@@ -298,6 +298,21 @@ static void tell_remedy(const struct hl_story *story)
     printf("%*ssh '%s/repro.sh'\n", INDENT, "", story->path);
 }
 
+/* The stacks of processes that were watched are whole: the bundle has them, the story only says so. */
+static void tell_watched(const struct hl_story *story)
+{
+    tell_title(story);
+    hl_story_heading(story, "What was watched");
+    hl_story_paragraph(hl_json_text(story->verdict, "title"));
+    hl_story_tell_devices(story);
+    hl_story_heading(story, "What each process's host was doing");
+    for (size_t i = 0; i < json_array_size(json_object_get(story->verdict, "devices")); i++) {
+        hl_story_say("Process %zu:", i);
+        tell_stack(story, (long long)i);
+    }
+    tell_certainty(story);
+}
+
 static void tell(const struct hl_story *story)
 {
     const bool hang = strcmp(hl_json_text(story->verdict, "verdict"), "hang") == 0;
@@ -315,6 +330,7 @@ static void tell(const struct hl_story *story)
     }
     tell_divergence(story);
     tell_hosts(story);
+    hl_story_tell_devices(story);
     tell_flags(story);
     tell_certainty(story);
     tell_remedy(story);
@@ -371,6 +387,8 @@ int hl_command_explain(int argc, char **argv)
         load(story.path, "flags.json", &story.flags, &error) != HL_STATUS_OK ||
         load(story.path, "slots.json", &story.slots, &error) != HL_STATUS_OK)
         code = hl_complain(&error);
+    else if (strcmp(hl_json_text(story.verdict, "engine"), "watch") == 0)
+        tell_watched(&story);
     else
         tell(&story);
     json_decref(story.verdict);

@@ -19,3 +19,5 @@ void hl_story_say(const char *format, ...) __attribute__((format(printf, 1, 2)))
 /* Which word is waited for, what it holds and why it never counts as arrived; then the map of all slots. */
 void hl_story_tell_for_what(const struct hl_story *story);
 void hl_story_tell_maps(const struct hl_story *story);
+/* What device and driver were doing, where CUPTI told: kernels that do not end, driver calls, samples. */
+void hl_story_tell_devices(const struct hl_story *story);

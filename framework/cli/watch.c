@@ -1,0 +1,336 @@
+/* `hanglab watch`: runs any CUDA program, tells when its device or its driver stands still, and keeps what
+ * was seen. The processes write pages (watchdog/cupti/page.h); everything is decided out here, where nothing
+ * is stuck. */
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "../../watchdog/cupti/symbols.h"
+#include "../scenario/words.h"
+#include "../verdict/classifier.h"
+#include "command.h"
+#include "options.h"
+#include "watch_bundle.h"
+#include "watched.h"
+
+#define TICK_NS 2000000
+#define LOOK_NS 50000000u
+/* `auto`: so many times the longest time that a process went without progress and then went on, between these
+ * two. What goes on is healthy, so the threshold grows with what the program does. */
+#define AUTO_FACTOR 10
+#define AUTO_LOW_NS 5000000000u
+#define AUTO_HIGH_NS 300000000000u
+#define ANSWER_MS 1000
+#define BUNDLES_MAX 16
+
+struct watch {
+    uint64_t threshold_ns; /* 0: auto */
+    enum hl_page_detail detail;
+    bool kill;
+    const char *out_dir;
+    char **command;
+    char title[1024];
+    struct hl_job job;
+    uint64_t started_ns;
+    int reports;
+    /* The stall that has been reported and still stands. */
+    bool stalled;
+    struct hl_watch_report report;
+    char *bundle;
+};
+
+static volatile sig_atomic_t asked_to_end;
+
+static void on_signal(int number) { asked_to_end = number; }
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static double seconds(uint64_t ns) { return (double)ns / 1e9; }
+
+static uint64_t threshold_of(const struct watch *w, const struct hl_page *page)
+{
+    if (w->threshold_ns)
+        return w->threshold_ns;
+    const uint64_t longest_ns = atomic_load(&page->longest_ns);
+    if (longest_ns > AUTO_HIGH_NS / AUTO_FACTOR)
+        return AUTO_HIGH_NS;
+    return longest_ns * AUTO_FACTOR > AUTO_LOW_NS ? longest_ns * AUTO_FACTOR : AUTO_LOW_NS;
+}
+
+static struct hl_stall judge(const struct watch *w, const struct hl_watched *watched)
+{
+    return hl_judge(watched->page, threshold_of(w, watched->page), now_ns());
+}
+
+/* Does any process stand still that could go on? */
+static bool is_stalled(const struct watch *w)
+{
+    for (int i = 0; i < w->job.n; i++)
+        if (judge(w, &w->job.watched[i]).kind != HL_STALL_NONE && hl_process_runs(w->job.watched[i].pid))
+            return true;
+    return false;
+}
+
+/*
+ * The report of a stall
+ */
+
+static void report_finish(struct hl_watch_report *report)
+{
+    for (int i = 0; i < report->n; i++)
+        free(report->processes[i].stack);
+    free(report->processes);
+    *report = (struct hl_watch_report){ 0 };
+}
+
+/* From a copy: the page goes on changing, and symbols are written to it. */
+static void collect_process(const struct watch *w, const struct hl_watched *watched,
+                            struct hl_watch_process *process)
+{
+    struct hl_page *page = malloc(sizeof *page);
+    char why[256];
+    *process = (struct hl_watch_process){ .rank = watched->page->rank };
+    process->device.pid = (uint32_t)watched->pid;
+    if (!page)
+        return;
+    memcpy(page, watched->page, sizeof *page);
+    page->command[sizeof page->command - 1] = page->why[sizeof page->why - 1] = '\0';
+    snprintf(process->command, sizeof process->command, "%s", page->command);
+    if (page->detail == HL_PAGE_PC && !hl_symbolise(page, w->job.folder, why, sizeof why) && !page->why[0])
+        snprintf(page->why, sizeof page->why, "source lines: %.200s", why);
+    const struct hl_stall stall = hl_judge(page, threshold_of(w, page), now_ns());
+    hl_device_evidence_of(page, &stall, now_ns(), &process->device);
+    free(page);
+}
+
+static bool collect(struct watch *w)
+{
+    struct hl_watch_report *r = &w->report;
+    report_finish(r);
+    hl_job_ask(&w->job, ANSWER_MS);
+    r->processes = calloc((size_t)w->job.n + 1, sizeof *r->processes);
+    if (!r->processes)
+        return false;
+    r->title = w->title;
+    const char *slash = strrchr(w->command[0], '/');
+    r->name = slash ? slash + 1 : w->command[0];
+    r->number = w->reports;
+    r->time_ns = now_ns() - w->started_ns;
+    for (; r->n < w->job.n; r->n++) {
+        struct hl_watch_process *process = &r->processes[r->n];
+        collect_process(w, &w->job.watched[r->n], process);
+        const struct hl_stall *stall = &process->device.stall;
+        const uint64_t for_ns = stall->kind ? process->device.time_ns - stall->since_ns : 0;
+        if (for_ns > r->stalled_ns) {
+            r->stalled_ns = for_ns;
+            r->threshold_ns = threshold_of(w, w->job.watched[r->n].page);
+        }
+    }
+    return r->stalled_ns > 0; /* else it went on while it was looked at */
+}
+
+/* `hanglab explain` in a child, so that its story goes to stderr: stdout is the command's. */
+static void tell(const char *bundle)
+{
+    fflush(NULL);
+    const pid_t pid = fork();
+    if (pid == 0) {
+        char *argv[] = { "hanglab explain", (char *)(uintptr_t)bundle, NULL };
+        dup2(STDERR_FILENO, STDOUT_FILENO);
+        _exit(hl_command_explain(2, argv));
+    }
+    if (pid > 0)
+        waitpid(pid, NULL, 0);
+}
+
+static void write_bundle(struct watch *w, bool story)
+{
+    struct hl_error error;
+    free(w->bundle);
+    w->bundle = NULL;
+    if (hl_watch_bundle_write(&w->report, w->out_dir, &w->bundle, &error) != HL_STATUS_OK)
+        hl_complain(&error);
+    else if (story)
+        tell(w->bundle);
+}
+
+static void report_stall(struct watch *w)
+{
+    struct hl_finding finding;
+    if (!collect(w))
+        return;
+    w->stalled = true;
+    if (w->reports < BUNDLES_MAX)
+        write_bundle(w, true);
+    hl_watch_classify(&w->report, &finding);
+    fprintf(stderr, "hanglab watch: no progress for %.1f s: %s (%s)\n  %s\n", seconds(w->report.stalled_ns),
+            hl_cause_name(finding.cause), hl_words_name(&hl_words_certainties, finding.certainty),
+            finding.summary);
+    if (w->bundle)
+        fprintf(stderr, "  evidence: %s\n", w->bundle);
+    w->reports++;
+}
+
+static void report_progress(struct watch *w)
+{
+    w->stalled = false;
+    w->report.resumed_ns = now_ns() - w->started_ns - w->report.time_ns + w->report.stalled_ns;
+    fprintf(stderr, "hanglab watch: it goes on, after %.1f s: slow, not a hang\n",
+            seconds(w->report.resumed_ns));
+    if (w->bundle)
+        write_bundle(w, false);
+}
+
+/* A process that is not watched is told of, once each. */
+static void tell_blind(const struct watch *w)
+{
+    static pid_t told[HL_WATCHED_MAX];
+    static int n;
+    for (int i = 0; i < w->job.n; i++) {
+        const struct hl_page *page = w->job.watched[i].page;
+        bool seen = atomic_load(&page->state) < HL_PAGE_WATCHING ||
+                    (atomic_load(&page->state) == HL_PAGE_WATCHING && !page->why[0]);
+        for (int k = 0; k < n; k++)
+            seen |= told[k] == w->job.watched[i].pid;
+        if (seen || n == HL_WATCHED_MAX)
+            continue;
+        told[n++] = w->job.watched[i].pid;
+        fprintf(stderr, "hanglab watch: process %u %s: %.200s\n", page->pid,
+                atomic_load(&page->state) == HL_PAGE_BLIND ? "is not watched" : "is watched in part",
+                page->why);
+    }
+}
+
+/*
+ * Supervising
+ */
+
+/* Its exit status; a death by signal is a crash. Nothing of 128 or above leaves hanglab. */
+static int status_of_command(int status)
+{
+    if (WIFSIGNALED(status)) {
+        fprintf(stderr, "hanglab watch: the command died of signal %d (%s)\n", WTERMSIG(status),
+                strsignal(WTERMSIG(status)));
+        return 2;
+    }
+    return WEXITSTATUS(status) < 128 ? WEXITSTATUS(status) : 2;
+}
+
+static int supervise(struct watch *w)
+{
+    int status = 0;
+    uint64_t looked_ns = 0;
+    while (!hl_job_reap(&w->job, &status)) {
+        const uint64_t at_ns = now_ns();
+        if (asked_to_end) {
+            kill(w->job.pid, asked_to_end);
+            asked_to_end = 0;
+        }
+        if (at_ns - looked_ns > LOOK_NS) {
+            hl_job_look(&w->job);
+            tell_blind(w);
+            looked_ns = at_ns;
+        }
+        const bool stalled = is_stalled(w);
+        if (stalled && !w->stalled)
+            report_stall(w);
+        else if (!stalled && w->stalled)
+            report_progress(w);
+        if (w->stalled && w->kill)
+            hl_job_kill();
+        nanosleep(&(struct timespec){ .tv_nsec = TICK_NS }, NULL);
+    }
+    const int code = status_of_command(status);
+    return w->stalled ? 1 : code;
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    struct watch *w = state->input;
+    static const char *const details[] = { "light", "cupti", "node", "pc" };
+    switch (key) {
+    case 't':
+        w->threshold_ns =
+            strcmp(text, "auto") == 0 ? 0 : (uint64_t)(hl_option_duration_s(state, "threshold", text) * 1e9);
+        return 0;
+    case 'd':
+        for (int i = HL_PAGE_LIGHT; i <= HL_PAGE_PC; i++)
+            if (strcmp(text, details[i]) == 0) {
+                w->detail = (enum hl_page_detail)i;
+                return 0;
+            }
+        argp_error(state, "--detail is light, cupti, node or pc, and not '%s'", text);
+        return 0;
+    case 'k': w->kill = true; return 0;
+    case 'o': w->out_dir = text; return 0;
+    case ARGP_KEY_ARG:
+        w->command = &state->argv[state->next - 1];
+        state->next = state->argc;
+        return 0;
+    case ARGP_KEY_NO_ARGS: argp_error(state, "which command is to be watched?"); return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_option options[] = {
+    { "threshold", 't', "TIME", 0,
+      "no progress for so long is a stall, e.g. 5s; auto (the default): 10 times the "
+      "longest pause that ended, at least 5 s, at most 5 min" },
+    { "detail", 'd', "LEVEL", 0,
+      "light: driver calls and events (default); cupti: and graph launches; node: and "
+      "every kernel, also in graphs; pc: graph launches, and samples with source lines" },
+    { "kill", 'k', NULL, 0, "end the command and all its children once a stall has been reported" },
+    { "out", 'o', "DIR", 0, "where evidence goes (default: hanglab-out)" },
+    { 0 }
+};
+
+static void join_command(struct watch *w)
+{
+    size_t n = 0;
+    for (char **word = w->command; *word && n + 1 < sizeof w->title; word++)
+        n += (size_t)snprintf(w->title + n, sizeof w->title - n, "%s%s", n ? " " : "", *word);
+}
+
+int hl_command_watch(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "[--] COMMAND [ARG...]",
+        .doc =
+            "Runs a command and watches the CUDA work of it and of its children, without a change to them. "
+            "When "
+            "no work ends for the threshold, it says which kernel does not end and which driver calls do not "
+            "return, and leaves an evidence bundle.\v"
+            "The exit status is the command's own, 1 when a stall still stood at its end, and 2 when it died "
+            "of "
+            "a signal, or with a status of 128 or more."
+    };
+    static struct watch w = { .out_dir = "hanglab-out" };
+    struct hl_error error;
+    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &w);
+    join_command(&w);
+    w.started_ns = now_ns();
+    if (hl_job_start(&w.job, w.command, w.detail, &error) != HL_STATUS_OK)
+        return hl_complain(&error);
+    signal(SIGINT, SIG_IGN); /* the terminal sends it to the command, too */
+    signal(SIGTERM, on_signal);
+    signal(SIGHUP, on_signal);
+    const int code = supervise(&w);
+    report_finish(&w.report);
+    free(w.bundle);
+    hl_job_finish(&w.job);
+    return code;
+}

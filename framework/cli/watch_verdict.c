@@ -1,0 +1,93 @@
+/* What a stall of a watched command is: from the device evidence of its processes alone. */
+#include <stdio.h>
+#include <string.h>
+#include "watch_bundle.h"
+
+/* The process that tells most: one whose device does not end something, the earliest first; then one in a
+ * driver call; then one that does not answer. */
+static int most_telling(const struct hl_watch_report *report)
+{
+    int best = -1;
+    for (int i = 0; i < report->n; i++) {
+        const struct hl_stall *stall = &report->processes[i].device.stall,
+                              *other = best < 0 ? NULL : &report->processes[best].device.stall;
+        if (stall->kind != HL_STALL_NONE &&
+            (!other || stall->kind < other->kind ||
+             (stall->kind == other->kind && stall->since_ns < other->since_ns)))
+            best = i;
+    }
+    return best;
+}
+
+static int describe_kernel(const struct hl_device_evidence *d, char *text, size_t size)
+{
+    const struct hl_unfinished *u = &d->unfinished;
+    int n = snprintf(text, size, "%s%s%s", d->kernel[0] ? "kernel " : "", d->kernel,
+                     d->kernel[0] ? "" : "a launch whose kernel is not known");
+    if (u->known && u->launch.kernel != HL_PAGE_NONE)
+        n += snprintf(text + n, size - (size_t)n, " (grid %ux%ux%u)", u->launch.grid[0], u->launch.grid[1],
+                      u->launch.grid[2]);
+    else if (u->node != HL_PAGE_NONE)
+        n += snprintf(text + n, size - (size_t)n, " (node %u of a graph with %u kernels)", u->node, u->nodes);
+    else if (u->known)
+        n += snprintf(text + n, size - (size_t)n, " (in a graph with %u kernels)", u->nodes);
+    return n;
+}
+
+static void describe_device(const struct hl_device_evidence *d, const char *who, struct hl_finding *f)
+{
+    char kernel[320];
+    describe_kernel(d, kernel, sizeof kernel);
+    int n = snprintf(f->summary, sizeof f->summary, "%s: %s does not end", who, kernel);
+    if (d->unfinished.device == HL_DEVICE_IDLE)
+        n += snprintf(f->summary + n, sizeof f->summary - (size_t)n, "; no kernel executes anything");
+    if (n > 0 && (size_t)n < sizeof f->summary && d->n_lines > 0 && d->lines[0].line)
+        n += snprintf(f->summary + n, sizeof f->summary - (size_t)n, "; it executes %s:%u", d->lines[0].file,
+                      d->lines[0].line);
+}
+
+void hl_watch_classify(const struct hl_watch_report *report, struct hl_finding *f)
+{
+    const int at = most_telling(report);
+    *f = (struct hl_finding){ .verdict = report->resumed_ns ? HL_VERDICT_SLOW : HL_VERDICT_HANG,
+                              .cause = HL_CAUSE_UNKNOWN,
+                              .certainty = HL_CERTAINTY_SUSPECTED,
+                              .other_cause = HL_CAUSE_NONE };
+    f->culprit = (struct hl_culprit){ .rank = at,
+                                      .call = -1,
+                                      .op = -1,
+                                      .graph = -1,
+                                      .node = -1,
+                                      .replay = -1,
+                                      .stage = -1,
+                                      .buffer = -1,
+                                      .slot_token = -1,
+                                      .slot_rank = -1,
+                                      .word = -1,
+                                      .value = -1 };
+    if (at < 0)
+        return;
+    const struct hl_device_evidence *d = &report->processes[at].device;
+    char who[64];
+    snprintf(who, sizeof who, "process %d (%u)", at, d->pid);
+    if (d->stall.kind == HL_STALL_DEVICE) {
+        const bool idle = d->unfinished.device == HL_DEVICE_IDLE;
+        f->cause = idle ? HL_CAUSE_DRIVER_STALL : HL_CAUSE_FOREIGN_KERNEL;
+        if (d->unfinished.device != HL_DEVICE_UNKNOWN || (d->unfinished.by_record && d->kernel[0]))
+            f->certainty = HL_CERTAINTY_OBSERVED;
+        if (d->unfinished.node != HL_PAGE_NONE)
+            f->culprit.node = (int)d->unfinished.node;
+        describe_device(d, who, f);
+    } else if (d->stall.kind == HL_STALL_HOST) {
+        f->cause = HL_CAUSE_DRIVER_STALL;
+        f->certainty = HL_CERTAINTY_OBSERVED;
+        snprintf(f->summary, sizeof f->summary, "%s: %s does not return, and no launch is pending", who,
+                 d->n_calls ? hl_api_name(d->calls[0].api) : "a driver call");
+    } else {
+        f->cause = HL_CAUSE_DRIVER_STALL;
+        snprintf(f->summary, sizeof f->summary,
+                 "%s: its watchdog thread has not come back from the driver since; nothing else can be known "
+                 "of it",
+                 who);
+    }
+}

@@ -1,0 +1,309 @@
+/* Starting, finding and ending what is watched. The supervisor is the subreaper of all that the command
+ * starts, so everything stays below it: it may look at their stacks (Yama lets ancestors), and it can end
+ * them. */
+#include "watched.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "../../watchdog/inject/inject.h"
+#include "../campaign/folder.h"
+
+/*
+ * Start
+ */
+
+/* Beside the program, as installed or in a bundle, or where it was built. */
+static enum hl_status find_library(char path[PATH_MAX], struct hl_error *error)
+{
+    static const char *const places[] = { "../lib", "../lib/x86_64-linux-gnu", "../lib/aarch64-linux-gnu",
+                                          "../../watchdog/inject", "." };
+    char self[PATH_MAX / 2];
+    const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(self, '/');
+    if (slash)
+        *slash = '\0';
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        char named[PATH_MAX];
+        snprintf(named, sizeof named, "%s/%s/" HL_WATCH_LIBRARY, self, places[i]);
+        if (access(named, R_OK) == 0 && realpath(named, path))
+            return HL_STATUS_OK;
+    }
+    return hl_fail(error, HL_STATUS_USAGE,
+                   HL_WATCH_LIBRARY
+                   " is not beside this program (%s/../lib): it is built where CUPTI's headers "
+                   "are, that is with a CUDA 13 toolkit",
+                   self);
+}
+
+/* In memory where there is such a folder: pages are written all the time. mkdtemp() makes it 0700. */
+static enum hl_status make_folder(struct hl_job *job, struct hl_error *error)
+{
+    const char *chosen = getenv("TMPDIR");
+    const char *const places[] = { "/dev/shm", chosen ? chosen : "/tmp" };
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+        if (snprintf(job->folder, sizeof job->folder, "%s/hanglab-watch-XXXXXX", places[i]) <
+                (int)sizeof job->folder &&
+            mkdtemp(job->folder))
+            return HL_STATUS_OK;
+    const int why = errno;
+    job->folder[0] = '\0';
+    return hl_fail(error, HL_STATUS_IO,
+                   "cannot make a private folder in %s or %s: %s; set TMPDIR to one that can be written to",
+                   places[0], places[1], strerror(why));
+}
+
+_Noreturn static void run_command(const struct hl_job *job, char **argv, const char *library,
+                                  enum hl_page_detail detail, int report)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%d", (int)detail);
+    setenv("CUDA_INJECTION64_PATH", library, 1);
+    setenv(HL_WATCH_FOLDER, job->folder, 1);
+    setenv(HL_WATCH_DETAIL, number, 1);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
+    signal(SIGPIPE, SIG_DFL);
+    execvp(argv[0], argv);
+    const int why = errno;
+    _exit(write(report, &why, sizeof why) == sizeof why ? 127 : 126);
+}
+
+enum hl_status hl_job_start(struct hl_job *job, char **argv, enum hl_page_detail detail,
+                            struct hl_error *error)
+{
+    char library[PATH_MAX];
+    int report[2], why = 0;
+    *job = (struct hl_job){ 0 };
+    enum hl_status status = find_library(library, error);
+    if (!status)
+        status = make_folder(job, error);
+    if (status)
+        return status;
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (pipe2(report, O_CLOEXEC) < 0 || (job->pid = fork()) < 0) {
+        hl_folder_remove(job->folder);
+        return hl_fail(error, HL_STATUS_INTERNAL, "cannot start a process: %s", strerror(errno));
+    }
+    if (job->pid == 0)
+        run_command(job, argv, library, detail, report[1]);
+    close(report[1]);
+    const bool failed = read(report[0], &why, sizeof why) == sizeof why; /* nothing comes once it runs */
+    close(report[0]);
+    if (!failed)
+        return HL_STATUS_OK;
+    waitpid(job->pid, NULL, 0);
+    hl_folder_remove(job->folder);
+    return hl_fail(error, HL_STATUS_USAGE, "cannot run %s: %s", argv[0], strerror(why));
+}
+
+/*
+ * Watch
+ */
+
+static const struct hl_page *map_page(const char *path, size_t *ret_bytes)
+{
+    struct stat st;
+    const struct hl_page *page = MAP_FAILED;
+    const int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return NULL;
+    /* A page without its magic number is still being made. */
+    if (fstat(fd, &st) == 0 && st.st_size == (off_t)sizeof *page)
+        page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (page == MAP_FAILED)
+        return NULL;
+    *ret_bytes = sizeof *page;
+    if (page->magic == HL_PAGE_MAGIC && page->version == HL_PAGE_VERSION)
+        return page;
+    munmap((void *)(uintptr_t)page, sizeof *page);
+    return NULL;
+}
+
+static bool comes_before(const struct hl_watched *a, const struct hl_watched *b)
+{
+    if (a->page->rank != b->page->rank)
+        return b->page->rank < 0 || (a->page->rank >= 0 && a->page->rank < b->page->rank);
+    return a->pid < b->pid;
+}
+
+static void take_in(struct hl_job *job, pid_t pid, const char *path)
+{
+    struct hl_watched watched = { .pid = pid };
+    for (int i = 0; i < job->n; i++)
+        if (job->watched[i].pid == pid)
+            return;
+    watched.page = job->n < HL_WATCHED_MAX ? map_page(path, &watched.bytes) : NULL;
+    if (!watched.page)
+        return;
+    int at = job->n++;
+    for (; at > 0 && comes_before(&watched, &job->watched[at - 1]); at--)
+        job->watched[at] = job->watched[at - 1];
+    job->watched[at] = watched;
+}
+
+void hl_job_look(struct hl_job *job)
+{
+    DIR *folder = opendir(job->folder);
+    if (!folder)
+        return;
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        char path[PATH_MAX], *end;
+        const long pid = strtol(entry->d_name, &end, 10);
+        if (pid <= 0 || strcmp(end, HL_WATCH_PAGE_SUFFIX) != 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", job->folder, entry->d_name);
+        take_in(job, (pid_t)pid, path);
+    }
+    closedir(folder);
+}
+
+static void forget(struct hl_job *job, pid_t pid)
+{
+    char path[PATH_MAX];
+    for (int i = 0; i < job->n; i++) {
+        if (job->watched[i].pid != pid)
+            continue;
+        munmap((void *)(uintptr_t)job->watched[i].page, job->watched[i].bytes);
+        memmove(&job->watched[i], &job->watched[i + 1], (size_t)(--job->n - i) * sizeof job->watched[0]);
+        snprintf(path, sizeof path, "%s/%ld" HL_WATCH_PAGE_SUFFIX, job->folder, (long)pid);
+        unlink(path);
+        return;
+    }
+}
+
+bool hl_job_reap(struct hl_job *job, int *ret_status)
+{
+    int status;
+    bool ended = false;
+    /* One that its own parent has reaped is only missed. */
+    for (int i = job->n - 1; i >= 0; i--)
+        if (kill(job->watched[i].pid, 0) < 0 && errno == ESRCH)
+            forget(job, job->watched[i].pid);
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+        forget(job, pid);
+        if (pid == job->pid) {
+            *ret_status = status;
+            ended = true;
+        }
+    }
+    return ended;
+}
+
+/* The letter of /proc/PID/stat, behind the name in parentheses; 0: no such process. */
+static char process_state(pid_t pid, pid_t *ret_parent)
+{
+    char path[64], text[512] = "";
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    const ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    const char *behind = n > 0 ? strrchr(text, ')') : NULL;
+    char state = 0;
+    int parent = 0;
+    if (behind && sscanf(behind, ") %c %d", &state, &parent) == 2)
+        *ret_parent = parent;
+    return state;
+}
+
+bool hl_process_runs(pid_t pid)
+{
+    pid_t parent;
+    const char state = process_state(pid, &parent);
+    return state && !strchr("TtZX", state);
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void hl_job_ask(const struct hl_job *job, int timeout_ms)
+{
+    const uint64_t until_ms = now_ms() + (uint64_t)timeout_ms;
+    for (int i = 0; i < job->n; i++) {
+        struct hl_page *page = (struct hl_page *)(uintptr_t)job->watched[i].page;
+        if (atomic_load(&page->state) != HL_PAGE_WATCHING)
+            continue;
+        atomic_fetch_add(&page->asked, 1);
+        syscall(SYS_futex, &page->asked, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    }
+    for (int i = 0; i < job->n; i++) {
+        const struct hl_page *page = job->watched[i].page;
+        while (atomic_load(&page->state) == HL_PAGE_WATCHING &&
+               atomic_load(&page->answered) != atomic_load(&page->asked) && now_ms() < until_ms)
+            nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
+    }
+}
+
+/*
+ * End
+ */
+
+/* Does `pid` come from us? Its chain of parents leads here. */
+static bool is_descendant(pid_t pid)
+{
+    const pid_t own = getpid();
+    for (int depth = 0; pid > 1 && depth < 64; depth++) {
+        if (pid == own)
+            return depth > 0;
+        pid_t parent = 0;
+        if (!process_state(pid, &parent))
+            return false;
+        pid = parent;
+    }
+    return false;
+}
+
+static int signal_descendants(int signal_number)
+{
+    DIR *folder = opendir("/proc");
+    int n = 0;
+    if (!folder)
+        return 0;
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        pid_t parent;
+        const pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        const char state = pid > 0 ? process_state(pid, &parent) : 0;
+        if (state && state != 'Z' && is_descendant(pid) && kill(pid, signal_number) == 0)
+            n++;
+    }
+    closedir(folder);
+    return n;
+}
+
+void hl_job_kill(void)
+{
+    const uint64_t until_ms = now_ms() + 2000;
+    signal_descendants(SIGTERM);
+    while (now_ms() < until_ms && signal_descendants(0) > 0)
+        nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+    signal_descendants(SIGKILL);
+}
+
+void hl_job_finish(struct hl_job *job)
+{
+    while (job->n > 0)
+        forget(job, job->watched[0].pid);
+    if (job->folder[0])
+        hl_folder_remove(job->folder);
+}

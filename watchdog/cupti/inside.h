@@ -1,0 +1,49 @@
+/* What the parts of the watcher share. */
+#pragma once
+#include "library.h"
+#include "track.h"
+
+#define HL_CONTEXTS_MAX 16
+
+struct hl_watcher {
+    struct hl_page *page;
+    struct hl_cupti cupti;
+    const char *folder;
+    CUpti_SubscriberHandle subscriber;
+};
+extern struct hl_watcher hl_watcher;
+
+uint64_t hl_now_ns(void);
+/* Adds to page->why what of the detail is missing. */
+void hl_watcher_lacks(const char *what, CUptiResult result);
+
+/* True while this thread makes calls for the watchdog: its callbacks mean nothing. */
+extern _Thread_local bool hl_watcher_inside;
+
+/* callbacks.c. False: there is another subscriber, or CUPTI refuses; page->why says so. */
+bool hl_callbacks_start(void);
+
+/* events.c: how a stream's progress is known. An event is recorded behind launches, at most one a millisecond
+ * and stream, in the thread that has launched; so nothing is put on a stream that is being captured. */
+void hl_events_mark(uint32_t stream);
+/* Puts one behind the launches of all streams that have none, before a thread waits for the device. */
+void hl_events_mark_all(CUcontext context);
+/* No stream but a thread's own gets an event while any is being captured. */
+void hl_events_capture(bool begins);
+/* A stream or a context ends. */
+void hl_events_forget(CUcontext context, uint64_t handle);
+void hl_events_forget_context(CUcontext context);
+/* Looks which events have come. In the watchdog thread. */
+void hl_events_poll(void);
+
+/* activity.c */
+void hl_activity_start(void);
+void hl_activity_flush(void);
+
+/* sampling.c */
+void hl_sampling_context(CUcontext context);
+void hl_sampling_module(const void *cubin, size_t bytes);
+void hl_sampling_forget(CUcontext context);
+/* Throws away what has come so far; keeps CUPTI's buffer from filling. */
+void hl_sampling_drain(void);
+void hl_sampling_collect(void);

@@ -1,0 +1,50 @@
+/* libcupti and libcuda, opened when they are wanted: a machine without them only loses what they would tell.
+ */
+#pragma once
+#include <cuda.h>
+#include <cupti.h>
+#include <cupti_pcsampling.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define HL_CUPTI_CALLS(X) \
+    X(cuptiGetVersion) \
+    X(cuptiSubscribe_v2) \
+    X(cuptiUnsubscribe) \
+    X(cuptiEnableCallback) \
+    X(cuptiGetCallbackName) \
+    X(cuptiGetGraphId) \
+    X(cuptiGetGraphExecId) \
+    X(cuptiGetGraphNodeId) \
+    X(cuptiActivityRegisterCallbacks) \
+    X(cuptiActivityEnable) \
+    X(cuptiActivityFlushAll) \
+    X(cuptiActivityGetNextRecord) \
+    X(cuptiActivitySetAttribute) \
+    X(cuptiGetResultString) \
+    X(cuptiPCSamplingEnable) \
+    X(cuptiPCSamplingGetData) \
+    X(cuptiPCSamplingGetNumStallReasons) \
+    X(cuptiPCSamplingSetConfigurationAttribute) \
+    X(cuptiGetCubinCrc) \
+    X(cuptiGetSassToSourceCorrelation)
+
+/* What the watchdog asks of the driver itself, never from a thread of the program but in a callback. */
+#define HL_WATCH_DRIVER_CALLS(X) \
+    X(cuEventCreate) \
+    X(cuEventRecord) \
+    X(cuEventQuery) \
+    X(cuCtxSetCurrent) \
+    X(cuThreadExchangeStreamCaptureMode)
+
+struct hl_cupti {
+#define X(name) __typeof__(name) *name;
+    HL_CUPTI_CALLS(X)
+    HL_WATCH_DRIVER_CALLS(X)
+#undef X
+};
+
+/* Fills the table. False: `why` says what is missing and what to do. Called once. */
+bool hl_cupti_load(struct hl_cupti *cupti, char *why, size_t size);
+/* Opens libcupti alone, for symbols of saved cubins: no driver is needed. */
+bool hl_cupti_load_offline(struct hl_cupti *cupti, char *why, size_t size);

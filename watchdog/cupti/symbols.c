@@ -1,0 +1,75 @@
+/* CUPTI maps a PC of a saved cubin to its line; that needs neither a GPU nor the process it came from. */
+#include "symbols.h"
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "library.h"
+
+struct cubin {
+    void *bytes;
+    size_t size;
+};
+
+static struct cubin open_cubin(const struct hl_page *page, uint64_t crc, const char *folder)
+{
+    struct cubin cubin = { NULL, 0 };
+    struct stat st;
+    char path[512];
+    snprintf(path, sizeof path, "%s/%u-%016" PRIx64 ".cubin", folder, page->pid, crc);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return cubin;
+    if (fstat(fd, &st) == 0 && st.st_size > 0) {
+        cubin.size = (size_t)st.st_size;
+        cubin.bytes = mmap(NULL, cubin.size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (cubin.bytes == MAP_FAILED)
+            cubin.bytes = NULL;
+    }
+    close(fd);
+    return cubin;
+}
+
+static void look_up(const struct hl_cupti *cupti, const struct hl_page *page, const struct cubin *cubin,
+                    struct hl_page_sample *sample)
+{
+    if (sample->kernel >= HL_PAGE_KERNELS)
+        return;
+    CUpti_GetSassToSourceCorrelationParams params = {
+        .size = CUpti_GetSassToSourceCorrelationParamsSize,
+        .cubin = cubin->bytes,
+        .cubinSize = cubin->size,
+        .functionName = page->kernels[sample->kernel].name,
+        .pcOffset = sample->pc,
+    };
+    if (cupti->cuptiGetSassToSourceCorrelation(&params) != CUPTI_SUCCESS)
+        return;
+    if (params.fileName && params.lineNumber) {
+        const bool folder = params.dirName && params.dirName[0];
+        snprintf(sample->file, sizeof sample->file, "%s%s%s", folder ? params.dirName : "", folder ? "/" : "",
+                 params.fileName);
+        sample->line = params.lineNumber;
+    }
+    free(params.fileName);
+    free(params.dirName);
+}
+
+bool hl_symbolise(struct hl_page *page, const char *folder, char *why, size_t size)
+{
+    static struct hl_cupti cupti; /* the library stays open */
+    if (!cupti.cuptiGetSassToSourceCorrelation && !hl_cupti_load_offline(&cupti, why, size))
+        return false;
+    for (uint32_t i = 0; i < atomic_load(&page->n_samples); i++) {
+        struct hl_page_sample *sample = &page->samples[i];
+        const struct cubin cubin = open_cubin(page, sample->crc, folder);
+        if (!cubin.bytes)
+            continue;
+        look_up(&cupti, page, &cubin, sample);
+        munmap(cubin.bytes, cubin.size);
+    }
+    return true;
+}

@@ -74,7 +74,7 @@ json_t *hl_device_json(const struct hl_device_evidence *d)
     if (d->stall.kind != HL_STALL_NONE)
         set(json, "stalled_ns",
             json_integer((json_int_t)(d->time_ns > d->stall.since_ns ? d->time_ns - d->stall.since_ns : 0)));
-    if (d->stall.kind == HL_STALL_DEVICE)
+    if (d->stall.stream != HL_PAGE_NONE)
         set(json, "unfinished", unfinished_json(d));
     for (int i = 0; i < d->n_calls; i++)
         json_array_append_new(calls, call_json(d, &d->calls[i]));

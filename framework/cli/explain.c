@@ -301,6 +301,7 @@ static void tell_remedy(const struct hl_story *story)
 /* The stacks of processes that were watched are whole: the bundle has them, the story only says so. */
 static void tell_watched(const struct hl_story *story)
 {
+    char stalled[32];
     tell_title(story);
     hl_story_heading(story, "What was watched");
     hl_story_paragraph(hl_json_text(story->verdict, "title"));
@@ -310,7 +311,13 @@ static void tell_watched(const struct hl_story *story)
         hl_story_say("Process %zu:", i);
         tell_stack(story, (long long)i);
     }
-    tell_certainty(story);
+    hl_story_heading(story, "How certain");
+    hl_story_say("%s. No progress for %s when the evidence was taken.",
+                 hl_json_text(story->verdict, "certainty"),
+                 hl_time_text(hl_json_number(story->verdict, "stalled_ns"), stalled));
+    if (hl_json_number(story->verdict, "resumed_ns") > 0)
+        hl_story_say("It went on, %s after its last progress: this was slow, and not a hang.",
+                     hl_time_text(hl_json_number(story->verdict, "resumed_ns"), stalled));
 }
 
 static void tell(const struct hl_story *story)

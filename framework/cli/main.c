@@ -24,7 +24,7 @@ static const struct command {
     { "schema", hl_command_schema, "the format of scenario files as JSON Schema" },
     { "record", hl_command_record, "keep what was seen of a run, to replay it without its engine" },
     { "replay", hl_command_replay, "what watchdog, oracle and classifier make of recorded runs" },
-    { "watch", hl_command_watch, "run any CUDA program; when it stands still, say in which kernel and where" },
+    { "watch", hl_command_watch, "run any CUDA program; when it stands still, say in which kernel" },
     { "doctor", hl_command_doctor, "what of this machine hanglab can use" },
     { "explore", hl_command_explore, "prove that no schedule hangs, or show one that does" },
 };

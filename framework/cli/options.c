@@ -32,9 +32,10 @@ double hl_option_duration_s(struct argp_state *state, const char *option, const 
     const double unit = strcmp(end, "") == 0 || strcmp(end, "s") == 0 ? 1
                         : strcmp(end, "m") == 0                       ? 60
                         : strcmp(end, "h") == 0                       ? 3600
+                        : strcmp(end, "ms") == 0                      ? 0.001
                                                                       : 0;
     if (end == text || unit == 0 || !(value > 0 && value < 1e9))
-        argp_error(state, "--%s takes a time such as 90, 90s, 15m or 2h, not '%s'", option, text);
+        argp_error(state, "--%s takes a time such as 500ms, 90, 90s, 15m or 2h, not '%s'", option, text);
     return value * unit;
 }
 

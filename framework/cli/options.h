@@ -10,7 +10,7 @@ uint64_t hl_option_integer(struct argp_state *state, const char *option, const c
                            uint64_t high);
 double hl_option_real(struct argp_state *state, const char *option, const char *text, double low,
                       double high);
-/* "90", "90s", "15m", "2h" */
+/* "500ms", "90", "90s", "15m", "2h" */
 double hl_option_duration_s(struct argp_state *state, const char *option, const char *text);
 /* The value of a word. */
 int hl_option_word(struct argp_state *state, const char *option, const char *text,

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "../../watchdog/cupti/symbols.h"
+#include "../../watchdog/host/stacks.h"
 #include "../scenario/words.h"
 #include "../verdict/classifier.h"
 #include "command.h"
@@ -83,6 +84,25 @@ static bool is_stalled(const struct watch *w)
     return false;
 }
 
+/* Does a process that was reported go on? One that is gone does not. */
+static bool has_resumed(const struct watch *w)
+{
+    bool resumed = false;
+    for (int i = 0; i < w->job.n; i++) {
+        const struct hl_watched *watched = &w->job.watched[i];
+        bool reported = false;
+        for (int k = 0; k < w->report.n; k++)
+            reported |= w->report.processes[k].device.pid == (uint32_t)watched->pid &&
+                        w->report.processes[k].device.stall.kind != HL_STALL_NONE;
+        if (!reported || !hl_process_runs(watched->pid))
+            continue;
+        if (judge(w, watched).kind != HL_STALL_NONE)
+            return false;
+        resumed = true;
+    }
+    return resumed;
+}
+
 /*
  * The report of a stall
  */
@@ -115,6 +135,21 @@ static void collect_process(const struct watch *w, const struct hl_watched *watc
     free(page);
 }
 
+/* All threads of a process, as text. */
+static char *read_stack(pid_t pid)
+{
+    char *text = NULL;
+    size_t size;
+    struct hl_process_stacks stacks;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return NULL;
+    hl_stacks_collect((int)pid, HL_STACK_LIMITS, &stacks);
+    hl_stacks_write(&stacks, out);
+    hl_stacks_finish(&stacks);
+    return fclose(out) == 0 ? text : NULL;
+}
+
 static bool collect(struct watch *w)
 {
     struct hl_watch_report *r = &w->report;
@@ -131,6 +166,7 @@ static bool collect(struct watch *w)
     for (; r->n < w->job.n; r->n++) {
         struct hl_watch_process *process = &r->processes[r->n];
         collect_process(w, &w->job.watched[r->n], process);
+        process->stack = read_stack(w->job.watched[r->n].pid);
         const struct hl_stall *stall = &process->device.stall;
         const uint64_t for_ns = stall->kind ? process->device.time_ns - stall->since_ns : 0;
         if (for_ns > r->stalled_ns) {
@@ -200,8 +236,7 @@ static void tell_blind(const struct watch *w)
     static int n;
     for (int i = 0; i < w->job.n; i++) {
         const struct hl_page *page = w->job.watched[i].page;
-        bool seen = atomic_load(&page->state) < HL_PAGE_WATCHING ||
-                    (atomic_load(&page->state) == HL_PAGE_WATCHING && !page->why[0]);
+        bool seen = !page->why[0] || atomic_load(&page->state) == HL_PAGE_STARTING;
         for (int k = 0; k < n; k++)
             seen |= told[k] == w->job.watched[i].pid;
         if (seen || n == HL_WATCHED_MAX)
@@ -243,10 +278,9 @@ static int supervise(struct watch *w)
             tell_blind(w);
             looked_ns = at_ns;
         }
-        const bool stalled = is_stalled(w);
-        if (stalled && !w->stalled)
+        if (!w->stalled && is_stalled(w))
             report_stall(w);
-        else if (!stalled && w->stalled)
+        else if (w->stalled && has_resumed(w))
             report_progress(w);
         if (w->stalled && w->kill)
             hl_job_kill();

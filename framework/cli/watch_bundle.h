@@ -4,8 +4,6 @@
 #include "hanglab/error.h"
 #include "hanglab/verdict.h"
 
-#define HL_WATCH_STACK_MAX (64 << 10)
-
 /* A process at the stall. */
 struct hl_watch_process {
     int rank; /* as its launcher numbers it, -1: not known */

@@ -22,8 +22,8 @@ static int most_telling(const struct hl_watch_report *report)
 static int describe_kernel(const struct hl_device_evidence *d, char *text, size_t size)
 {
     const struct hl_unfinished *u = &d->unfinished;
-    int n = snprintf(text, size, "%s%s%s", d->kernel[0] ? "kernel " : "", d->kernel,
-                     d->kernel[0] ? "" : "a launch whose kernel is not known");
+    int n = snprintf(text, size, "%s%s", d->kernel[0] ? "kernel " : "a kernel that this detail does not name",
+                     d->kernel);
     if (u->known && u->launch.kernel != HL_PAGE_NONE)
         n += snprintf(text + n, size - (size_t)n, " (grid %ux%ux%u)", u->launch.grid[0], u->launch.grid[1],
                       u->launch.grid[2]);
@@ -39,6 +39,10 @@ static void describe_device(const struct hl_device_evidence *d, const char *who,
     char kernel[320];
     describe_kernel(d, kernel, sizeof kernel);
     int n = snprintf(f->summary, sizeof f->summary, "%s: %s does not end", who, kernel);
+    if (d->stall.kind == HL_STALL_SILENT && d->n_calls)
+        n += snprintf(f->summary + n, sizeof f->summary - (size_t)n,
+                      ", and the driver holds the watchdog thread as it holds %s",
+                      hl_api_name(d->calls[0].api));
     if (d->unfinished.device == HL_DEVICE_IDLE)
         n += snprintf(f->summary + n, sizeof f->summary - (size_t)n, "; no kernel executes anything");
     if (n > 0 && (size_t)n < sizeof f->summary && d->n_lines > 0 && d->lines[0].line)
@@ -70,7 +74,7 @@ void hl_watch_classify(const struct hl_watch_report *report, struct hl_finding *
     const struct hl_device_evidence *d = &report->processes[at].device;
     char who[64];
     snprintf(who, sizeof who, "process %d (%u)", at, d->pid);
-    if (d->stall.kind == HL_STALL_DEVICE) {
+    if (d->stall.stream != HL_PAGE_NONE) {
         const bool idle = d->unfinished.device == HL_DEVICE_IDLE;
         f->cause = idle ? HL_CAUSE_DRIVER_STALL : HL_CAUSE_FOREIGN_KERNEL;
         if (d->unfinished.device != HL_DEVICE_UNKNOWN || (d->unfinished.by_record && d->kernel[0]))

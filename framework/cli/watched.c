@@ -21,6 +21,9 @@
 #include "../../watchdog/inject/inject.h"
 #include "../campaign/folder.h"
 
+/* A watchdog thread looks every millisecond; collecting takes less than so long. */
+#define SILENT_MS 500
+
 /*
  * Start
  */
@@ -237,20 +240,27 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* Its watchdog thread has looked lately, so it is not stuck itself. */
+static bool may_answer(const struct hl_page *page)
+{
+    return atomic_load(&page->state) == HL_PAGE_WATCHING &&
+           now_ms() - atomic_load(&page->beat_ns) / 1000000 < SILENT_MS;
+}
+
 void hl_job_ask(const struct hl_job *job, int timeout_ms)
 {
     const uint64_t until_ms = now_ms() + (uint64_t)timeout_ms;
     for (int i = 0; i < job->n; i++) {
         struct hl_page *page = (struct hl_page *)(uintptr_t)job->watched[i].page;
-        if (atomic_load(&page->state) != HL_PAGE_WATCHING)
+        if (!may_answer(page))
             continue;
         atomic_fetch_add(&page->asked, 1);
         syscall(SYS_futex, &page->asked, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
     }
     for (int i = 0; i < job->n; i++) {
         const struct hl_page *page = job->watched[i].page;
-        while (atomic_load(&page->state) == HL_PAGE_WATCHING &&
-               atomic_load(&page->answered) != atomic_load(&page->asked) && now_ms() < until_ms)
+        while (may_answer(page) && atomic_load(&page->answered) != atomic_load(&page->asked) &&
+               now_ms() < until_ms)
             nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
     }
 }

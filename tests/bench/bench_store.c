@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "../../framework/campaign/bundle.h"
+#include "../../framework/campaign/folder.h"
 #include "../../framework/campaign/run.h"
 #include "../../framework/program/random.h"
 #include "../../reports/night.h"
@@ -207,6 +207,6 @@ int main(void)
     hl_bench_row("store: resuming a million results", hl_bench_median_s(resume, NULL, 3), "s",
                  HL_BENCH_AT_MOST, 2);
     hl_bench_row("store: lost or doubled by 100 kill -9", kill_writers(), "results", HL_BENCH_AT_MOST, 0);
-    hl_bundle_remove(folder);
+    hl_folder_remove(folder);
     return hl_bench_finish();
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
-#include "../../framework/campaign/bundle.h"
+#include "../../framework/campaign/folder.h"
 #include "../../framework/campaign/compare.h"
 #include "../../framework/campaign/inputs.h"
 #include "../../framework/campaign/sweep.h"
@@ -115,6 +115,6 @@ int main(void)
     hl_bench_require(mkdtemp(folder) != NULL, "cannot make a folder in /tmp");
     measure_rate();
     measure_month();
-    hl_bundle_remove(folder);
+    hl_folder_remove(folder);
     return hl_bench_finish();
 }

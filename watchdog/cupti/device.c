@@ -104,7 +104,7 @@ void hl_device_evidence_of(const struct hl_page *page, const struct hl_stall *st
     e->stall = *stall;
     e->time_ns = now_ns;
     e->unfinished.node = e->unfinished.kernel = HL_PAGE_NONE;
-    if (stall->kind == HL_STALL_DEVICE) {
+    if (stall->stream != HL_PAGE_NONE) {
         e->unfinished = hl_find_unfinished(page, stall->stream);
         copy_name(e->kernel, hl_kernel_name(page, e->unfinished.kernel));
         name_before(e, page);

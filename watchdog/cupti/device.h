@@ -31,7 +31,7 @@ struct hl_device_evidence {
     char lacks[256]; /* what of the detail is missing, and why */
     struct hl_stall stall;
     uint64_t time_ns;                                 /* of the collection */
-    struct hl_unfinished unfinished;                  /* where stall.kind is DEVICE */
+    struct hl_unfinished unfinished;                  /* where stall.stream is one */
     char kernel[HL_PAGE_NAME_MAX];                    /* that does not end; "" not known */
     char before[HL_PAGE_NAME_MAX];                    /* the node before it in its graph */
     struct hl_device_call calls[HL_DEVICE_CALLS_MAX]; /* the longest first */

@@ -7,8 +7,11 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#define EVENTS 8 /* outstanding ones of a stream; more launches than they stand for are not told apart */
-#define EVERY_NS 1000000u
+#define EVENTS 16 /* outstanding ones of a stream */
+/* Where kernels are slow, the first launches of a burst get an event each; the more are outstanding, the more
+ * launches stand between two. Where kernels are fast, that makes a dozen events a millisecond at most. */
+#define LAUNCHES_APART 3
+#define OUTSTANDING_APART 2
 /* Launches of a stream that stay without an event for so long get one from the watchdog thread. */
 #define TAIL_NS 20000000u
 
@@ -18,7 +21,6 @@ struct stream_events {
     CUevent event[EVENTS];
     uint64_t launches[EVENTS]; /* that it stands behind */
     _Atomic uint32_t recorded, seen;
-    _Atomic uint64_t last_ns;
 };
 static struct stream_events all[HL_PAGE_STREAMS];
 /* The watchdog thread holds it while it puts an event on a stream that is not its own; a capture that begins,
@@ -53,7 +55,7 @@ static CUstream driver_stream(uint64_t handle)
                                                                : (CUstream)(uintptr_t)handle;
 }
 
-static void record(uint32_t stream, uint64_t now_ns)
+static void record(uint32_t stream)
 {
     struct hl_page_stream *s = &hl_watcher.page->streams[stream];
     struct stream_events *e = &all[stream];
@@ -67,7 +69,6 @@ static void record(uint32_t stream, uint64_t now_ns)
         e->broken |= result != CUDA_SUCCESS;
         if (result == CUDA_SUCCESS) {
             e->launches[n % EVENTS] = launches;
-            atomic_store(&e->last_ns, now_ns);
             atomic_store(&e->recorded, n + 1);
             hl_page_mark(hl_watcher.page, stream, launches);
         }
@@ -77,9 +78,13 @@ static void record(uint32_t stream, uint64_t now_ns)
 
 void hl_events_mark(uint32_t stream)
 {
-    const uint64_t now_ns = hl_now_ns();
-    if (now_ns - atomic_load(&all[stream].last_ns) >= EVERY_NS)
-        record(stream, now_ns);
+    const struct hl_page_stream *s = &hl_watcher.page->streams[stream];
+    const uint32_t outstanding = atomic_load(&all[stream].recorded) - atomic_load(&all[stream].seen);
+    uint64_t apart = 1;
+    for (uint32_t i = OUTSTANDING_APART; i <= outstanding; i += OUTSTANDING_APART)
+        apart *= LAUNCHES_APART;
+    if (atomic_load(&s->launched) - atomic_load(&s->marked) >= apart && outstanding + 1 < EVENTS)
+        record(stream); /* the last one is for who is about to wait */
 }
 
 /* A per-thread default stream can only be named by its own thread. */
@@ -97,7 +102,7 @@ void hl_events_mark_all(CUcontext context)
         const struct hl_page_stream *s = &page->streams[i];
         if (atomic_load(&s->key) && s->context == (uint64_t)(uintptr_t)context && !is_of_thread(s) &&
             atomic_load(&s->launched) > atomic_load(&s->marked))
-            record(i, hl_now_ns());
+            record(i);
     }
 }
 
@@ -175,7 +180,7 @@ static void mark_tail(uint32_t stream, uint64_t now_ns)
         return;
     hold_tail();
     if (!atomic_load(&page->capturing))
-        record(stream, now_ns);
+        record(stream);
     release_tail();
 }
 

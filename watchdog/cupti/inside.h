@@ -23,8 +23,8 @@ extern _Thread_local bool hl_watcher_inside;
 /* callbacks.c. False: there is another subscriber, or CUPTI refuses; page->why says so. */
 bool hl_callbacks_start(void);
 
-/* events.c: how a stream's progress is known. An event is recorded behind launches, at most one a millisecond
- * and stream, in the thread that has launched; so nothing is put on a stream that is being captured. */
+/* events.c: how a stream's progress is known. Events are recorded behind launches, in the thread that has
+ * launched; so nothing is put on a stream that is being captured. */
 void hl_events_mark(uint32_t stream);
 /* Puts one behind the launches of all streams that have none, before a thread waits for the device. */
 void hl_events_mark_all(CUcontext context);

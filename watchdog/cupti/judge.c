@@ -50,6 +50,20 @@ static struct hl_stall host_stall(const struct hl_page *page, uint64_t threshold
     return stall;
 }
 
+/* The stream that has had work pending for longest. */
+static uint32_t pending_stream(const struct hl_page *page)
+{
+    uint32_t oldest = HL_PAGE_NONE;
+    for (uint32_t i = 0; i < HL_PAGE_STREAMS; i++) {
+        const struct hl_page_stream *s = &page->streams[i];
+        if (atomic_load(&s->key) && atomic_load(&s->marked) > atomic_load(&s->completed) &&
+            (oldest == HL_PAGE_NONE ||
+             atomic_load(&s->progress_ns) < atomic_load(&page->streams[oldest].progress_ns)))
+            oldest = i;
+    }
+    return oldest;
+}
+
 struct hl_stall hl_judge(const struct hl_page *page, uint64_t threshold_ns, uint64_t now_ns)
 {
     const struct hl_stall none = { .stream = HL_PAGE_NONE, .thread = HL_PAGE_NONE };
@@ -60,7 +74,7 @@ struct hl_stall hl_judge(const struct hl_page *page, uint64_t threshold_ns, uint
     if (stall.kind == HL_STALL_NONE)
         stall = host_stall(page, threshold_ns, beat_ns);
     if (stall.kind == HL_STALL_NONE && has_stopped(beat_ns, now_ns, threshold_ns))
-        stall = (struct hl_stall){ HL_STALL_SILENT, beat_ns, HL_PAGE_NONE, HL_PAGE_NONE };
+        stall = (struct hl_stall){ HL_STALL_SILENT, beat_ns, pending_stream(page), HL_PAGE_NONE };
     return stall;
 }
 

@@ -16,7 +16,7 @@ enum hl_stall_kind {
 struct hl_stall {
     enum hl_stall_kind kind;
     uint64_t since_ns; /* the last progress */
-    uint32_t stream;   /* DEVICE: in streams; else HL_PAGE_NONE */
+    uint32_t stream;   /* in streams: whose work does not end; HL_PAGE_NONE: none is pending */
     uint32_t thread;   /* HOST: in threads; else HL_PAGE_NONE */
 };
 

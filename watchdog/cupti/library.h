@@ -6,36 +6,7 @@
 #include <cupti_pcsampling.h>
 #include <stdbool.h>
 #include <stddef.h>
-
-#define HL_CUPTI_CALLS(X) \
-    X(cuptiGetVersion) \
-    X(cuptiSubscribe_v2) \
-    X(cuptiUnsubscribe) \
-    X(cuptiEnableCallback) \
-    X(cuptiGetCallbackName) \
-    X(cuptiGetGraphId) \
-    X(cuptiGetGraphExecId) \
-    X(cuptiGetGraphNodeId) \
-    X(cuptiActivityRegisterCallbacks) \
-    X(cuptiActivityEnable) \
-    X(cuptiActivityFlushAll) \
-    X(cuptiActivityGetNextRecord) \
-    X(cuptiActivitySetAttribute) \
-    X(cuptiGetResultString) \
-    X(cuptiPCSamplingEnable) \
-    X(cuptiPCSamplingGetData) \
-    X(cuptiPCSamplingGetNumStallReasons) \
-    X(cuptiPCSamplingSetConfigurationAttribute) \
-    X(cuptiGetCubinCrc) \
-    X(cuptiGetSassToSourceCorrelation)
-
-/* What the watchdog asks of the driver itself, never from a thread of the program but in a callback. */
-#define HL_WATCH_DRIVER_CALLS(X) \
-    X(cuEventCreate) \
-    X(cuEventRecord) \
-    X(cuEventQuery) \
-    X(cuCtxSetCurrent) \
-    X(cuThreadExchangeStreamCaptureMode)
+#include "calls.h"
 
 struct hl_cupti {
 #define X(name) __typeof__(name) *name;

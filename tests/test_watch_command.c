@@ -1,0 +1,201 @@
+/* `hanglab watch`: what it says and leaves of programs that stand still, and that it leaves others alone. The
+ * programs are stand-ins that write their pages as watched ones would (fake_watched.c), so no GPU is needed.
+ */
+#include <dirent.h>
+#include <jansson.h>
+#include <limits.h>
+#include "command.h"
+
+static struct command c;
+
+/* `fake` is the stand-in. */
+static void setup(void)
+{
+    char line[PATH_MAX];
+    command_init(&c);
+    snprintf(line, sizeof line, "#!/bin/sh\nexec %s/tests/fake_watched \"$@\"\n", getenv("HANGLAB_BUILD"));
+    command_write(&c, "fake", line);
+    command_expect(&c, "chmod +x fake", 0);
+}
+static void teardown(void) { command_finish(&c); }
+TestSuite(watch_command, .init = setup, .fini = teardown, .timeout = 60);
+
+static json_t *load(const char *name)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", c.folder, name);
+    json_t *json = json_load_file(path, 0, NULL);
+    cr_assert_not_null(json, "cannot read %s; stderr:\n%s", name, c.err);
+    return json;
+}
+
+static void expect_text(const json_t *object, const char *key, const char *expected)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    cr_expect(text && strcmp(text, expected) == 0, "%s is %s, and not %s", key, text ? text : "not there",
+              expected);
+}
+
+/* Nothing of a watch stays in the folders where pages are. */
+static int count_pages(void)
+{
+    int n = 0;
+    DIR *folder = opendir("/dev/shm");
+    for (struct dirent *entry; folder && (entry = readdir(folder)) != NULL;)
+        n += strncmp(entry->d_name, "hanglab-watch-", 14) == 0;
+    if (folder)
+        closedir(folder);
+    return n;
+}
+
+Test(watch_command, a_program_without_cuda_runs_as_it_would)
+{
+    command_expect(&c, "hanglab watch -- sh -c 'cat; echo out; echo err >&2; exit 7' </dev/null", 7);
+    cr_assert_str_eq(c.out, "out\n");
+    cr_assert_str_eq(c.err, "err\n", "no noise: %s", c.err);
+    command_expect(&c, "hanglab watch true", 0);
+    command_expect(&c, "test ! -e hanglab-out", 0);
+}
+
+Test(watch_command, what_cannot_be_run_is_said)
+{
+    command_expect(&c, "hanglab watch", 64);
+    command_said(&c, "which command is to be watched?");
+    command_expect(&c, "hanglab watch --detail everything -- true", 64);
+    command_said(&c, "light, cupti, node or pc");
+    command_expect(&c, "hanglab watch --threshold soon -- true", 64);
+    command_expect(&c, "hanglab watch -- ./no-such-program", 64);
+    command_said(&c, "cannot run ./no-such-program: No such file");
+}
+
+Test(watch_command, no_status_of_128_or_above_comes_out)
+{
+    command_expect(&c, "hanglab watch -- sh -c 'kill -SEGV $$'", 2);
+    command_said(&c, "signal 11");
+    command_expect(&c, "hanglab watch -- sh -c 'exit 200'", 2);
+}
+
+Test(watch_command, a_stall_is_reported_kept_and_ended)
+{
+    const int before = count_pages();
+    command_expect(&c, "hanglab watch -t 300ms -k --out o -- ./fake stall", 1);
+    command_said(&c, "foreign-kernel");
+    command_said(&c, "wait_for_peer");
+    command_said(&c, "grid 4 x 1 x 1");
+    command_said(&c, "cuStreamSynchronize");
+    cr_assert_eq(count_pages(), before);
+    json_t *verdict = load("o/evidence/watch-fake/0/verdict.json");
+    expect_text(verdict, "verdict", "hang");
+    expect_text(verdict, "cause", "foreign-kernel");
+    expect_text(verdict, "engine", "watch");
+    json_t *device = json_array_get(json_object_get(verdict, "devices"), 0);
+    expect_text(device, "stall", "device");
+    expect_text(json_object_get(device, "unfinished"), "kernel", "wait_for_peer");
+    json_decref(verdict);
+    command_expect(&c, "grep -q nanosleep o/evidence/watch-fake/0/stacks/rank0.txt", 0);
+    command_expect(&c, "hanglab explain o/evidence/watch-fake/0", 0);
+    command_said(&c, "wait_for_peer");
+    command_said(&c, "What each process's host was doing");
+}
+
+Test(watch_command, what_goes_on_was_slow_and_no_hang)
+{
+    command_expect(&c, "hanglab watch -t 300ms --out o -- ./fake resume", 5);
+    command_said(&c, "it goes on, after");
+    json_t *verdict = load("o/evidence/watch-fake/0/verdict.json");
+    expect_text(verdict, "verdict", "slow");
+    cr_expect_gt(json_integer_value(json_object_get(verdict, "resumed_ns")), 300000000);
+    json_decref(verdict);
+}
+
+Test(watch_command, an_idle_program_is_left_alone)
+{
+    command_expect(&c, "hanglab watch -t 200ms --out o -- ./fake idle", 6);
+    cr_assert_str_empty(c.err);
+    command_expect(&c, "test ! -e o", 0);
+}
+
+Test(watch_command, a_stopped_program_is_no_hang)
+{
+    command_expect(
+        &c,
+        "hanglab watch -t 200ms --out o -- sh -c './fake idle & p=$!; sleep 0.2; kill -STOP $p; sleep 1; "
+        "kill -CONT $p; wait $p'",
+        6);
+    cr_assert_str_empty(c.err);
+}
+
+/* Two ranks of one job, in the order of their launcher, in one bundle. */
+Test(watch_command, all_processes_of_a_job_are_in_one_report)
+{
+    command_expect(
+        &c, "hanglab watch -t 400ms -k --out o -- sh -c 'RANK=1 ./fake stall & RANK=0 ./fake stall & wait'",
+        1);
+    json_t *verdict = load("o/evidence/watch-sh/0/verdict.json"),
+           *devices = json_object_get(verdict, "devices");
+    cr_assert_eq(json_array_size(devices), 2, "%s", c.err);
+    for (int i = 0; i < 2; i++)
+        cr_expect_eq(json_integer_value(json_object_get(json_array_get(devices, (size_t)i), "rank")), i);
+    json_decref(verdict);
+    command_expect(&c, "test -s o/evidence/watch-sh/0/stacks/rank1.txt", 0);
+    command_expect(&c, "test ! -e o/evidence/watch-sh/1", 0);
+}
+
+Test(watch_command, a_process_that_dies_while_it_is_asked_is_survived)
+{
+    command_expect(&c, "hanglab watch -t 200ms --out o -- ./fake die", 1);
+    command_said(&c, "signal 9");
+    command_said(&c, "wait_for_peer");
+}
+
+Test(watch_command, a_watchdog_thread_that_hangs_itself_is_not_waited_for)
+{
+    command_expect(&c, "hanglab watch -t 200ms -k --out o -- ./fake deaf", 1);
+    command_said(&c, "wait_for_peer");
+}
+
+Test(watch_command, evidence_that_cannot_be_written_is_said_and_the_finding_is_told)
+{
+    command_expect(&c, "hanglab watch -t 200ms -k --out /dev/null/o -- ./fake stall", 1);
+    command_said(&c, "cannot make this folder");
+    command_said(&c, "wait_for_peer");
+}
+
+Test(watch_command, pages_are_private)
+{
+    command_expect(&c, "hanglab watch -- ./fake folder", 0);
+    cr_assert_str_eq(c.out, "700\n");
+    command_expect(
+        &c, "TMPDIR=/nonexistent hanglab watch -- sh -c 'ls -ld $HANGLAB_WATCH_FOLDER | cut -c1-10'", 0);
+    cr_assert_str_eq(c.out, "drwx------\n");
+}
+
+/*
+ * The library itself
+ */
+
+Test(watch_command, a_page_that_cannot_be_made_costs_the_watching_and_not_the_program)
+{
+    command_expect(&c, "hanglab watch -- sh -c 'HANGLAB_WATCH_FOLDER=/nonexistent ./fake inject'", 0);
+    command_said(&c, "is not watched: cannot make /nonexistent/");
+    command_expect(&c, "hanglab watch -- sh -c 'trap \"\" XFSZ; ulimit -f 100; ./fake inject'", 0);
+    command_said(&c, "is not watched: no room for");
+}
+
+Test(watch_command, without_cupti_a_process_is_said_to_be_unwatched)
+{
+    command_expect(&c, "hanglab watch -- env LD_LIBRARY_PATH=/nonexistent ./fake inject", 0);
+    if (access("/dev/nvidiactl", F_OK) != 0)
+        command_said(&c, "is not watched: ");
+}
+
+Test(watch_command, the_holder_of_the_subscriber_is_named)
+{
+    char line[PATH_MAX];
+    if (!getenv("HANGLAB_HAS_CUPTI"))
+        cr_skip_test("built without CUPTI's headers");
+    snprintf(line, sizeof line, "hanglab watch -- env LD_LIBRARY_PATH=%s/tests/fake_cuda ./fake inject",
+             getenv("HANGLAB_BUILD"));
+    command_expect(&c, line, 0);
+    command_said(&c, "is not watched: CUPTI's one subscriber is already there: CUPTI for another-profiler");
+}

@@ -55,6 +55,12 @@ HL_INLINE int hl_word_missing(const struct hl_layout *l, uint32_t word, enum hl_
 HL_INLINE uint32_t hl_div_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 HL_INLINE uint32_t hl_round_up(uint32_t a, uint32_t b) { return hl_div_up(a, b) * b; }
 
+/* Rows of a buffer that one call takes. */
+HL_INLINE uint64_t hl_protocol_rows(enum hl_protocol protocol, uint64_t ranks, uint64_t tokens)
+{
+    return protocol == HL_MNNVL_TWOSHOT ? 2 * ((tokens + ranks - 1) / ranks) * ranks : tokens * ranks;
+}
+
 /* Words of a buffer that holds one call of `tokens`, whichever strategy it takes (mnnvl_ar.py:241-249). */
 HL_INLINE uint32_t hl_buffer_words(enum hl_family family, int ranks, uint32_t tokens, uint32_t row_words)
 {
@@ -83,6 +89,14 @@ HL_INLINE struct hl_layout hl_layout_make(enum hl_family family, int ranks, uint
     l.gap = 0;
     l.words = l.buffers_at + 3 * l.words_per_buffer;
     l.depth = 3;
+    return l;
+}
+
+/* The same layout with buffers of another size, a multiple of 8 words. */
+HL_INLINE struct hl_layout hl_layout_sized(struct hl_layout l, uint32_t words_per_buffer)
+{
+    l.words_per_buffer = words_per_buffer;
+    l.words = l.buffers_at + 3 * words_per_buffer;
     return l;
 }
 

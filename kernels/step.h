@@ -61,16 +61,25 @@ struct hl_step {
             HL_AWAIT(t, hl_previous_kernel_done(cx)); \
     } while (0)
 
-/* The row, or the CTA, that a mutant strikes: of rank 1, in its 5th call. */
-HL_STEP_INLINE bool hl_is_struck_row(const struct hl_step *t, const struct hl_cx *cx)
+/* Is this a call that a mutant strikes? */
+HL_STEP_INLINE bool hl_strikes_call(const struct hl_cx *cx, struct hl_strike s)
 {
-    return HL_MUTANT_COUNTS_CALLS(HL_BUILD_MUTANT) && hl_rank(cx) == 1 && t->peer == 0 &&
-           t->token == hl_tokens(cx) - 1 && hl_calls_before(cx) == 4;
+    return HL_MUTANT_COUNTS_CALLS(HL_BUILD_MUTANT) && hl_rank(cx) == s.rank &&
+           (s.call < 0 || (hl_calls_before(cx) >= (uint32_t)s.call &&
+                           hl_calls_before(cx) - (uint32_t)s.call < (uint32_t)s.calls));
 }
-HL_STEP_INLINE bool hl_is_struck_cta(const struct hl_cx *cx)
+/* The row to rank 0 (to rank 1 from that one), or the CTA, that it strikes. */
+HL_STEP_INLINE bool hl_is_struck_row(const struct hl_step *t, struct hl_cx *cx)
 {
-    return HL_MUTANT_COUNTS_CALLS(HL_BUILD_MUTANT) && hl_rank(cx) == 1 && hl_cta(cx) == hl_ctas(cx) - 1 &&
-           hl_calls_before(cx) == 4;
+    const struct hl_strike s = hl_strike_of(cx);
+    const uint32_t token = s.token < 0 ? hl_tokens(cx) - 1 : (uint32_t)s.token;
+    return hl_strikes_call(cx, s) && t->peer == (s.rank == 0) && t->token == token && hl_note_strike(cx);
+}
+HL_STEP_INLINE bool hl_is_struck_cta(struct hl_cx *cx)
+{
+    const struct hl_strike s = hl_strike_of(cx);
+    const uint32_t cta = s.cta < 0 ? hl_ctas(cx) - 1 : (uint32_t)s.cta;
+    return hl_strikes_call(cx, s) && hl_cta(cx) == cta && hl_note_strike(cx);
 }
 
 /* One arrival of this CTA. */

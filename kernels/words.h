@@ -41,23 +41,36 @@
     X(HL_MUTANT_LATE_CLEAR, "late-clear", "clears what a call has used one call too late, when peers may write there again") \
     X(HL_MUTANT_WRONG_CLEAR_OFFSET, "wrong-clear-offset", "clears one row too far on") \
     X(HL_MUTANT_DEPTH_2, "depth-2", "rotates through 2 buffers instead of 3, so that a call clears what the next one fills") \
-    X(HL_MUTANT_DROP_STORE, "drop-store", "one-shots: rank 1 does not store its last row to rank 0 in its 5th call") \
-    X(HL_MUTANT_MISDIRECT_STORE, "misdirect-store", "one-shots: rank 1 stores its last row to rank 0 one row too far on in its 5th call") \
-    X(HL_MUTANT_STRAY_STORE, "stray-store", "one-shots: rank 1 stores a row behind the end of rank 0's workspace in its 5th call") \
+    X(HL_MUTANT_DROP_STORE, "drop-store", "one-shots: rank 1 does not store its last row to rank 0 in its 5th call (subject.strike says otherwise)") \
+    X(HL_MUTANT_MISDIRECT_STORE, "misdirect-store", "one-shots: rank 1 stores its last row to rank 0 one row too far on in its 5th call (subject.strike)") \
+    X(HL_MUTANT_STRAY_STORE, "stray-store", "one-shots: rank 1 stores a row behind the end of rank 0's workspace in its 5th call (subject.strike)") \
     X(HL_MUTANT_TORN_STORE, "torn-store", "16 bytes are stored in two halves, and a wait looks at their first word only (FlashInfer before 0.6.12)") \
-    X(HL_MUTANT_MISSED_ARRIVAL, "missed-arrival", "the last CTA of rank 1 does not count in in its 5th call (TensorRT-LLM#4594)") \
-    X(HL_MUTANT_OVERSHOOT, "overshoot", "the last CTA of rank 1 counts in twice in its 5th call") \
+    X(HL_MUTANT_MISSED_ARRIVAL, "missed-arrival", "the last CTA of rank 1 does not count in in its 5th call (subject.strike; TensorRT-LLM#4594)") \
+    X(HL_MUTANT_OVERSHOOT, "overshoot", "the last CTA of rank 1 counts in twice in its 5th call (subject.strike)") \
     X(HL_MUTANT_SHARED_COUNTER, "shared-counter", "the two-shot counts on the one-shot's counter and leaves it as it is (tokenspeed#351)") \
     X(HL_MUTANT_RELAXED_ARRIVAL, "relaxed-arrival", "a CTA counts in before it has read the flags: an arrival without release (TensorRT-LLM#8612)") \
     X(HL_MUTANT_NO_RELEASE, "no-release", "trtllm two-shot: flags are stored without release; needs `world.memory: relaxed`") \
     X(HL_MUTANT_EARLY_TRIGGER, "early-trigger", "every kernel lets the next one go at once, and none waits (needs schedule.pdl)") \
-    X(HL_MUTANT_BAKED_EPOCH, "baked-epoch", "the host passes the call's number, and a capture freezes it (the legacy trtllm flag value)")
+    X(HL_MUTANT_BAKED_EPOCH, "baked-epoch", "the host passes the call's number, and a capture freezes it (the legacy trtllm flag value)") \
+    X(HL_MUTANT_INT_OFFSET, "int-offset", "byte offsets in a workspace are computed with 32 bits, signed: wrong from 2 GiB on (workspace.size_mib)") \
+    X(HL_MUTANT_NO_ALIGN, "no-align", "buffers begin where the allocation happens to, at a multiple of 16 bytes at best (flashinfer#4473; workspace.size_mib, workspace.offset_bytes)")
 
-/* Mutants that strike once, in the 5th call of a workspace: their builds count the calls. */
+/* Mutants that strike at a place of subject.strike: their builds count the calls. */
 #define HL_MUTANT_COUNTS_CALLS(mutant) \
     ((mutant) == HL_MUTANT_DROP_STORE || (mutant) == HL_MUTANT_MISDIRECT_STORE || \
      (mutant) == HL_MUTANT_STRAY_STORE || (mutant) == HL_MUTANT_MISSED_ARRIVAL || \
      (mutant) == HL_MUTANT_OVERSHOOT)
+
+/* Where such a mutant strikes; `call` counts from 0 on each workspace. */
+struct hl_strike {
+    int rank;
+    int call, calls; /* the first call that it hits, -1 every one, and how many in a row */
+    int token, cta;  /* as executed; -1 the last one */
+};
+#define HL_STRIKE_DEFAULT \
+    { \
+        1, 4, 1, -1, -1 \
+    }
 
 #define HL_ENUMERATOR(id, name, doc) id,
 enum hl_dtype { HL_DTYPES(HL_ENUMERATOR) HL_DTYPE_COUNT };

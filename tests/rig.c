@@ -162,6 +162,7 @@ static struct hl_cx context(struct hl_rig *rig, int rank, uint32_t cta)
 {
     struct hl_rig_call *call = &rig->call[rank];
     struct hl_cx cx = { .layout = rig->layout,
+                        .strike = HL_STRIKE_DEFAULT,
                         .protocol = call->record.protocol,
                         .compare = rig->compare,
                         .rank = rank,

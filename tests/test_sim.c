@@ -19,9 +19,11 @@ struct fixture {
 
 static void set_up(struct fixture *f, int ranks, enum hl_dtype dtype)
 {
-    *f = (struct fixture){ .config = { .world = { .ranks = ranks, .sms = 132, .launch_queue = 1024 },
-                                       .subject = { .dtype = dtype, .hidden = 64, .workspaces = 1 },
-                                       .payload = { .residue = { .negative_subnormal_rows = 0 } } } };
+    *f = (struct fixture){
+        .config = { .world = { .ranks = ranks, .sms = 132, .launch_queue = 1024 },
+                    .subject = { .dtype = dtype, .hidden = 64, .workspaces = 1, .strike = HL_STRIKE_DEFAULT },
+                    .payload = { .residue = { .negative_subnormal_rows = 0 } } }
+    };
     f->labels[0] = "test";
     f->program = (struct hl_program){ .ranks = ranks,
                                       .blocks = f->blocks,

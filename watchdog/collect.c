@@ -15,6 +15,7 @@ void hl_evidence_init(struct hl_evidence *evidence)
         }
     for (int r = 0; r < HL_RANKS_MAX; r++)
         evidence->rank[r].residency.room = UINT32_MAX;
+    evidence->strikes = UINT32_MAX;
 }
 
 void hl_evidence_finish(struct hl_evidence *evidence)
@@ -95,6 +96,7 @@ static void collect_followed(const struct hl_watch *watch, uint64_t now_ns, stru
         to->overlap = from->overlap;
         to->early = from->early;
         to->others = from->others;
+        to->baked = from->baked;
         for (int w = 0; w < watch->workspaces; w++) {
             const struct hl_workspace_track *track = &from->workspace[w];
             struct hl_workspace_evidence *workspace = &to->workspace[w];
@@ -252,6 +254,8 @@ int hl_watch_collect(struct hl_watch *watch, const struct hl_probe *probe, uint6
     collect_hosts(probe, evidence);
     if (probe->is_serialised)
         evidence->serialised = probe->is_serialised(probe->user);
+    if (probe->strikes)
+        evidence->strikes = probe->strikes(probe->user);
     if (probe->stray_write)
         evidence->stray = probe->stray_write(probe->user);
     return 0;

@@ -80,6 +80,7 @@ struct hl_rank_evidence {
     enum hl_device_answer device;
     struct hl_overlap overlap;    /* the first one */
     struct hl_call_record others; /* the first call for another group than this world; group 0: none */
+    struct hl_call_record baked;  /* the first whose number from the host is not its own; epoch 0: none */
     struct hl_overlap early; /* the first call that began before the one in front of it on its stream ended */
 };
 
@@ -150,6 +151,7 @@ struct hl_evidence {
     uint64_t records_dropped; /* pending calls whose record the watchdog could not keep */
     uint64_t calls_checked;   /* by the oracle */
     uint32_t faults_fired;    /* bit per fault of the configuration; not for the classifier */
+    uint32_t strikes;         /* of a mutant that strikes at one place, UINT32_MAX not known; nor is this */
 };
 
 void hl_evidence_init(struct hl_evidence *evidence);

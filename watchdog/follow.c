@@ -147,6 +147,8 @@ static void follow_begin(struct hl_watch *watch, const struct hl_event *event)
     look_for_overlap(rank, event);
     if (event->call->group != 0 && rank->others.group == 0)
         rank->others = *event->call;
+    if (event->call->epoch != 0 && event->call->epoch != event->call->call + 1 && rank->baked.epoch == 0)
+        rank->baked = *event->call;
     if (track->n_running < HL_RUNNING_MAX)
         track->running[track->n_running++] = event->call->call;
     if (track->begun++ == 0)

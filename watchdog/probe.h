@@ -56,4 +56,6 @@ struct hl_probe {
     /* Does a tool (a profiler, a debugger) let kernels of different ranks run one after another only? */
     bool (*is_serialised)(void *user);
     enum hl_device_answer (*device_answer)(void *user, int rank);
+    /* How often a mutant has struck that does so at one place. */
+    uint32_t (*strikes)(void *user);
 };

@@ -36,6 +36,7 @@ struct hl_rank_track {
     uint64_t progress_ns;
     struct hl_overlap overlap, early;
     struct hl_call_record others; /* the first call for another group */
+    struct hl_call_record baked;  /* the first call with a number that is not its own */
     struct hl_workspace_track workspace[HL_WORKSPACES_MAX];
 };
 

@@ -133,7 +133,16 @@ static void doubt(const struct road *road, struct hl_finding *finding)
         make_inconclusive(finding, why);
         return;
     }
-    if (road->unchecked)
+    const struct hl_strike *strike = &road->program->config.subject.strike;
+    const enum hl_mutant mutant = road->program->config.subject.mutant;
+    if (HL_MUTANT_COUNTS_CALLS(mutant) && road->evidence.strikes == 0) {
+        snprintf(why, sizeof why,
+                 "mutant %s never struck: no kernel of rank %d that it changes comes to that place "
+                 "(subject.strike: call %d, token %d, cta %d; -1 is every call, the last token or CTA)",
+                 hl_words_name(&hl_words_mutants, mutant), strike->rank, strike->call, strike->token,
+                 strike->cta);
+        make_inconclusive(finding, why);
+    } else if (road->unchecked)
         make_inconclusive(finding, "the oracle could not check every call");
     else if (road->evidence.calls_checked == 0)
         make_inconclusive(finding, "no call ended with a result that could be checked");

@@ -291,16 +291,29 @@ void hl_program_destroy(struct hl_program *program)
     free(program);
 }
 
-enum hl_family hl_program_family(const struct hl_program *program, int workspace)
+/* The family of the first call of a rank on a workspace, or of the workspace that it stands for. */
+static bool find_family(const struct hl_program *program, int rank, int workspace, enum hl_family *ret_family)
 {
-    for (uint32_t i = 0; i < program->rank[0].n_ops; i++) {
-        const struct hl_op *op = &program->rank[0].ops[i];
+    for (uint32_t i = 0; i < program->rank[rank].n_ops; i++) {
+        const struct hl_op *op = &program->rank[rank].ops[i];
         if (op->workspace != workspace)
             continue;
-        if (op->kind == HL_OP_CALL)
-            return hl_protocol_family(op->protocol);
+        if (op->kind == HL_OP_CALL) {
+            *ret_family = hl_protocol_family(op->protocol);
+            return true;
+        }
         if (op->kind == HL_OP_WORKSPACE_INIT && op->replaces)
-            return hl_program_family(program, op->replaces - 1);
+            return find_family(program, rank, op->replaces - 1, ret_family);
     }
-    return HL_FAMILY_NCCL;
+    return false;
+}
+
+/* A fault may have taken all calls of one rank away. */
+enum hl_family hl_program_family(const struct hl_program *program, int workspace)
+{
+    enum hl_family family = HL_FAMILY_NCCL;
+    for (int rank = 0; rank < program->ranks; rank++)
+        if (find_family(program, rank, workspace, &family))
+            break;
+    return family;
 }

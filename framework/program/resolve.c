@@ -4,6 +4,7 @@
  * options A and B: pull request 23402. vLLM: compilation/cuda_graph.py at 018fe847, allreduce_rms_fusion.py
  * at 0052812d. TensorRT-LLM: _torch/pyexecutor/cuda_graph_runner.py at 000a01de. */
 #include "resolve.h"
+#include "../../kernels/layout.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -262,12 +263,6 @@ static uint64_t fused_tokens_max(const struct hl_config *r)
     }
 }
 
-bool hl_is_fused(const struct hl_config *r, uint32_t tokens)
-{
-    return r->subject.backend != HL_BACKEND_NCCL && r->subject.fallback == HL_FALLBACK_NONE &&
-           tokens <= fused_tokens_max(r);
-}
-
 static enum hl_protocol mnnvl_protocol(const struct hl_config *r, uint32_t tokens)
 {
     const struct hl_subject *s = &r->subject;
@@ -287,6 +282,20 @@ static enum hl_protocol trtllm_protocol(const struct hl_config *r, uint32_t toke
         oneshot = hl_trtllm_is_oneshot(tokens, s->hidden, r->world.ranks, s->dtype);
     /* The two-shot needs more tokens than ranks, whoever asked for it (trtllm_ar.py:1115). */
     return oneshot || tokens <= (uint32_t)r->world.ranks ? HL_TRTLLM_ONESHOT : HL_TRTLLM_TWOSHOT;
+}
+
+bool hl_fits_workspace(const struct hl_config *r, uint32_t tokens)
+{
+    const uint64_t rows = ((uint64_t)r->workspace.size_mib << 20) / 3 / row_bytes(r);
+    const enum hl_protocol protocol =
+        r->subject.backend == HL_BACKEND_MNNVL ? mnnvl_protocol(r, tokens) : HL_TRTLLM_ONESHOT;
+    return r->workspace.size_mib == 0 || hl_protocol_rows(protocol, (uint64_t)r->world.ranks, tokens) <= rows;
+}
+
+bool hl_is_fused(const struct hl_config *r, uint32_t tokens)
+{
+    return r->subject.backend != HL_BACKEND_NCCL && r->subject.fallback == HL_FALLBACK_NONE &&
+           tokens <= fused_tokens_max(r) && (!r->workspace.checked || hl_fits_workspace(r, tokens));
 }
 
 enum hl_protocol hl_resolved_protocol(const struct hl_config *r, uint32_t tokens)
@@ -313,6 +322,9 @@ static void note_consequences(const struct hl_config *r, struct hl_notes *notes)
     if (r->subject.backend != HL_BACKEND_NCCL && s->sizes[0] > fused_tokens_max(r))
         NOTE("%s fuses calls of up to %llu tokens here: larger ones take plain allreduce, then norm",
              preset_names[s->preset], (unsigned long long)fused_tokens_max(r));
+    if (r->subject.backend != HL_BACKEND_NCCL && !hl_fits_workspace(r, s->sizes[0]))
+        NOTE("workspace.size_mib %u does not hold a call of %u tokens, which %s", r->workspace.size_mib,
+             s->sizes[0], r->workspace.checked ? "takes plain allreduce, then norm" : "writes outside of it");
     if (r->subject.backend == HL_BACKEND_TRTLLM && r->world.ranks == 16 && s->preset != HL_PRESET_VLLM &&
         r->subject.strategy == HL_STRATEGY_AUTO)
         WARN("FlashInfer's one-shot table has no entry for 16 ranks and raises KeyError there "

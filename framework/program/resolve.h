@@ -35,6 +35,9 @@ enum hl_protocol hl_resolved_protocol(const struct hl_config *resolved, uint32_t
 /* Does the engine send a call of `tokens` tokens to the fused kernel, or to plain allreduce + norm? */
 bool hl_is_fused(const struct hl_config *resolved, uint32_t tokens);
 
+/* Does a workspace of `workspace.size_mib` hold a fused call of `tokens` tokens? */
+bool hl_fits_workspace(const struct hl_config *resolved, uint32_t tokens);
+
 /* Workspace of a call. 0 and 1 are the fused ones; calls that go unfused while others are fused run on a
  * communicator of their own after them. */
 uint8_t hl_resolved_workspace(const struct hl_config *resolved, uint16_t site, uint32_t tokens);

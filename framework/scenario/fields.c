@@ -64,6 +64,36 @@ static const struct hl_field scenario_rows[] = {
       .doc = "1, or 2: attention and MLP calls on workspaces of their own. auto = the preset's own number; "
              "1 without one." },
 
+    { "subject.strike", HL_KIND_SECTION,
+      .doc =
+          "Where a mutant strikes that does so at one place. A run in which it never does is inconclusive." },
+    { "subject.strike.rank", HL_KIND_INT, AT(subject.strike.rank), .min = 0, .max = HL_RANKS_MAX - 1,
+      .initial = "1", .doc = "The rank whose kernel deviates." },
+    { "subject.strike.call", HL_KIND_INT, AT(subject.strike.call), .min = 0, .max = COUNT_MAX,
+      .also = "every", .also_value = -1, .initial = "4",
+      .doc = "First call that it hits, counted from 0 on each workspace; every = all of them." },
+    { "subject.strike.calls", HL_KIND_INT, AT(subject.strike.calls), .min = 1, .max = COUNT_MAX,
+      .initial = "1", .doc = "How many calls in a row it hits." },
+    { "subject.strike.token", HL_KIND_INT, AT(subject.strike.token), .min = 0, .max = TOKENS_MAX,
+      .also = "last", .also_value = -1, .initial = "last",
+      .doc = "The row that it hits, where it is about stores; as executed." },
+    { "subject.strike.cta", HL_KIND_INT, AT(subject.strike.cta), .min = 0, .max = COUNT_MAX, .also = "last",
+      .also_value = -1, .initial = "last",
+      .doc = "The CTA that it hits, where it is about arrivals; as executed." },
+
+    { "workspace", HL_KIND_SECTION,
+      .doc = "Size and place of the workspaces' memory. Addresses are computed at these sizes, nothing is "
+             "allocated on the simulator." },
+    { "workspace.size_mib", HL_KIND_INT, AT(workspace.size_mib), .min = 1, .max = 12288, .also = "exact",
+      .also_value = 0, .initial = "exact",
+      .doc = "MiB of the three buffers together; exact = what the largest call needs. A call that does not "
+             "fit goes to the plain allreduce." },
+    { "workspace.offset_bytes", HL_KIND_INT, AT(workspace.offset_bytes), .min = 0, .max = 252,
+      .multiple_of = 4, .initial = "0",
+      .doc = "Where the memory begins, from a bound of 256 bytes. Right kernels align their buffers." },
+    { "workspace.checked", HL_KIND_BOOL, AT(workspace.checked), .initial = "true",
+      .doc = "Whether the host looks if a call fits; without, it writes outside (vllm#47589)." },
+
     { "schedule", HL_KIND_SECTION, .doc = "How the calls are issued." },
     { "schedule.preset", HL_KIND_WORD, AT(schedule.preset), .words = &hl_words_presets, .initial = "none",
       .doc = "A serving engine whose flags (section flags), orders and counts decide the schedule." },

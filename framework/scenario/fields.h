@@ -48,7 +48,7 @@ extern const struct hl_field_table hl_scenario_fields; /* of struct hl_config */
 extern const struct hl_field_table hl_fault_fields;    /* of struct hl_fault */
 extern const struct hl_field_table hl_expect_fields;   /* of struct hl_expectation */
 
-enum { HL_FIELDS_MAX = 64, HL_RULES_MAX = 1000, HL_CHOICES_MAX = 1000, HL_CASES_MAX = 100000 };
+enum { HL_FIELDS_MAX = 128, HL_RULES_MAX = 1000, HL_CHOICES_MAX = 1000, HL_CASES_MAX = 100000 };
 
 /* The row with this path, or NULL. */
 const struct hl_field *hl_field_find(const struct hl_field_table *table, const char *path);

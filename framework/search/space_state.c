@@ -236,6 +236,7 @@ static void make_contexts(struct hl_space *s, uint32_t tokens_max)
                                (size_t)which];
                     *cx = (struct hl_cx){ .layout = s->layout[call->workspace],
                                           .protocol = call->protocol,
+                                          .strike = HL_STRIKE_DEFAULT,
                                           .compare = s->spec.compare,
                                           .rank = rank,
                                           .ranks = s->spec.ranks,

@@ -296,6 +296,7 @@ static const struct row hang_rows[] = {
     { HL_CAUSE_PEER_HOST_BLOCKED, decide_host_held },
     { HL_CAUSE_STALE_ADDRESS, hl_decide_stale_address },
     { HL_CAUSE_SHARED_WORKSPACE, hl_decide_shared_workspace },
+    { HL_CAUSE_SHAPE_MISMATCH, hl_decide_split_paths },
     { HL_CAUSE_EPOCH_SKEW, hl_decide_epoch_skew },
     { HL_CAUSE_PEER_MISSING_CALL, hl_decide_missing_call },
     { HL_CAUSE_MISSING_ALLREDUCE, hl_decide_lone_fallback },

@@ -150,6 +150,8 @@ bool hl_decide_epoch_skew(const struct hl_evidence *evidence, struct hl_finding 
         return false;
     const int peer = rank == p.other_rank ? p.common_rank : p.other_rank;
     hl_blame_call(rank, &p.divergence->record[rank], finding);
+    if (p.is_even)
+        finding->other_cause = HL_CAUSE_PEER_MISSING_CALL;
     hl_say(finding,
            "rank %d repeats: its call %u on workspace %d is site %u%s, where rank %d is at site %u, so from "
            "there "
@@ -169,6 +171,8 @@ bool hl_decide_missing_call(const struct hl_evidence *evidence, struct hl_findin
     const int rank = other_skipped ? p.other_rank : p.common_rank;
     const int peer = other_skipped ? p.common_rank : p.other_rank;
     hl_blame_call(rank, &p.divergence->record[rank], finding);
+    if (p.is_even)
+        finding->other_cause = HL_CAUSE_EPOCH_SKEW;
     hl_say(finding,
            "rank %d left out site %u: its call %u on workspace %d is already site %u%s, so its calls pair "
            "with the "
@@ -191,6 +195,34 @@ bool hl_decide_lone_fallback(const struct hl_evidence *evidence, struct hl_findi
     hl_say(finding, "rank %d norms call %u (site %u) without the allreduce that rank %d waits for (%s)", rank,
            p.divergence->call, p.common->site, peer, hl_protocol_word(p.divergence->record[peer].protocol));
     return true;
+}
+
+static const struct hl_call_record *running(const struct hl_evidence *evidence, int rank)
+{
+    const struct hl_rank_evidence *r = &evidence->rank[rank];
+    return r->n_pending > 0 && r->pending[0].begun_ns != UINT64_MAX ? &r->pending[0].record : NULL;
+}
+
+/* The same site with other tokens on another workspace: the rank's count sends its call down another path,
+ * fused against plain, so that no call number is there to compare. */
+bool hl_decide_split_paths(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    for (int a = 0; a < evidence->ranks; a++)
+        for (int b = a + 1; b < evidence->ranks; b++) {
+            const struct hl_call_record *x = running(evidence, a), *y = running(evidence, b);
+            if (!x || !y || x->workspace == y->workspace || x->site != y->site || x->tokens == y->tokens)
+                continue;
+            hl_blame_call(b, y, finding);
+            finding->other_cause = HL_CAUSE_PEER_MISSING_CALL;
+            hl_say(
+                finding,
+                "rank %d runs site %u with %u tokens (%s, workspace %u), rank %d with %u (%s, workspace %u): "
+                "their counts send them down different paths",
+                a, x->site, x->tokens, hl_protocol_word(x->protocol), x->workspace, b, y->tokens,
+                hl_protocol_word(y->protocol), y->workspace);
+            return true;
+        }
+    return false;
 }
 
 bool hl_decide_shape_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding)

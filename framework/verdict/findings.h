@@ -31,6 +31,7 @@ const char *hl_compare_word(enum hl_compare compare);
 bool hl_decide_epoch_skew(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_missing_call(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_lone_fallback(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_split_paths(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_shape_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_strategy_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_grid_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding);

@@ -41,24 +41,14 @@ bool hl_decide_norm_ran_ahead(const struct hl_evidence *evidence, struct hl_find
 }
 
 /* The host's number of a call comes from its capture and is not the call's own. */
-static bool has_baked_epoch(const struct hl_call_record *record)
-{
-    return record->epoch != 0 && record->epoch != record->call + 1;
-}
-
 bool hl_decide_baked_epoch(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
-    const struct hl_call_record *baked = NULL;
-    int rank = evidence->wrong.rank;
-    if (evidence->wrong.kind != HL_WRONG_NONE && has_baked_epoch(&evidence->wrong.record))
-        baked = &evidence->wrong.record;
-    for (int r = 0; r < evidence->ranks && !baked; r++)
-        if (evidence->rank[r].n_pending && has_baked_epoch(&evidence->rank[r].pending[0].record)) {
-            baked = &evidence->rank[r].pending[0].record;
-            rank = r;
-        }
-    if (!baked)
+    int rank = 0;
+    while (rank < evidence->ranks && evidence->rank[rank].baked.epoch == 0)
+        rank++;
+    if (rank == evidence->ranks)
         return false;
+    const struct hl_call_record *baked = &evidence->rank[rank].baked;
     hl_blame_call(rank, baked, finding);
     hl_say(
         finding,

@@ -65,8 +65,9 @@ static enum hl_wait_kind kind_by_history(const struct hl_evidence *evidence,
     if (h->known) {
         if (h->stored_by != slot->source || h->stored_call != slot->call)
             return slot->elsewhere >= 0 ? HL_WAIT_ELSEWHERE : HL_WAIT_NEVER_STORED;
-        if (h->cleared_by < 0 || h->cleared_ns < h->stored_ns)
-            return HL_WAIT_REFUSED; /* what was stored is the sentinel itself */
+        if (h->cleared_by < 0 || h->cleared_ns < h->stored_ns) /* what was stored is the sentinel itself */
+            return evidence->layout[slot->workspace].family == HL_FAMILY_NCCL ? HL_WAIT_NEVER_STORED
+                                                                              : HL_WAIT_REFUSED;
         if (h->cleared_by == slot->rank && h->cleared_call == slot->call)
             return HL_WAIT_ERASED_IN_CALL;
         return h->cleared_call == UINT32_MAX ? HL_WAIT_ERASED_BY_INIT : HL_WAIT_ERASED_BY_CLEAR;

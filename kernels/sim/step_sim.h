@@ -38,6 +38,19 @@ struct hl_footprint {
     struct hl_touch touch[HL_TOUCHES_MAX];
 };
 
+/* The buffers of a workspace as they would stand in the memory of a GPU: nothing of that is allocated. */
+struct hl_real_place {
+    uint64_t words_per_buffer;
+    uint32_t row_words;
+    uint32_t offset_bytes; /* of their start from a 256-byte bound */
+};
+enum hl_bad_kind { HL_BAD_NONE, HL_BAD_ILLEGAL, HL_BAD_MISALIGNED };
+struct hl_bad_address {
+    enum hl_bad_kind kind;
+    uint32_t buffer;
+    int64_t right_bytes, bytes; /* offset in the workspace: as it has to be, and as it was computed */
+};
+
 /* Constants of a launch, the agent's place in it, and the notes of the step. */
 struct hl_cx {
     struct hl_layout layout;
@@ -48,6 +61,12 @@ struct hl_cx {
     uint32_t cta, ctas;
     uint32_t call;  /* number of this call on its workspace, for mutants that strike once */
     uint32_t epoch; /* the number that the host passed, for BAKED_EPOCH */
+    struct hl_strike strike;
+    uint32_t strikes; /* out: how often a mutant has struck */
+    /* The workspace at its real size, and where the allocation puts it, for mutants that compute addresses
+     * wrongly; NULL: addresses are right. Out: what is wrong with the address of the step's store. */
+    const struct hl_real_place *real;
+    struct hl_bad_address bad;
     uint32_t *workspace[HL_RANKS_MAX];
     const uint32_t *input, *residual, *gamma; /* rows of [tokens][row_words]; gamma one row */
     uint32_t *residual_out, *norm_out;
@@ -111,6 +130,12 @@ static inline uint32_t hl_lanes(const struct hl_cx *cx) { return cx->ctas; }
 static inline uint32_t hl_fragment_words(const struct hl_cx *cx) { return cx->layout.row_words; }
 static inline bool hl_leader(const struct hl_cx *cx) { return cx->cta == 0; }
 /* Calls of this rank on the workspace before this one, as counted for mutants, and as the host passed it. */
+static inline struct hl_strike hl_strike_of(const struct hl_cx *cx) { return cx->strike; }
+static inline bool hl_note_strike(struct hl_cx *cx)
+{
+    cx->strikes++;
+    return true;
+}
 static inline uint32_t hl_calls_before(const struct hl_cx *cx) { return cx->call; }
 static inline uint32_t hl_host_epoch(const struct hl_cx *cx) { return cx->epoch; }
 
@@ -194,8 +219,43 @@ static inline uint32_t *hl_store_target(struct hl_cx *cx, int rank, uint32_t at,
     return cx->outbox;
 }
 
+/* The byte offset, at the real size, of what is executed as word `at` of a buffer: rows of the executed
+ * buffer are spread evenly over those of the real one. */
+static inline uint64_t hl_real_bytes(const struct hl_cx *cx, uint32_t at, uint32_t *ret_buffer)
+{
+    const struct hl_layout *l = &cx->layout;
+    const struct hl_real_place *real = cx->real;
+    const uint32_t buffer = (at - l->buffers_at) / (l->words_per_buffer + l->gap);
+    const uint32_t stages = (uint32_t)hl_protocol_stages(cx->protocol);
+    const uint32_t half = l->words_per_buffer / stages, place = at - hl_buffer_at(l, buffer);
+    const uint32_t stage = place / half, rows = half / l->row_words, row = place % half / l->row_words;
+    const uint64_t real_half = real->words_per_buffer / stages, real_rows = real_half / real->row_words;
+    *ret_buffer = buffer;
+    return 4 *
+           (buffer * real->words_per_buffer + stage * real_half + row * real_rows / rows * real->row_words);
+}
+
+/* Does the wrong build reach the address that it stores to? The right one, with 64 bits and aligned buffers,
+ * always does, so that it carries nothing of this. */
+static inline bool hl_reaches(struct hl_cx *cx, uint32_t at)
+{
+    if (!cx->real || at < cx->layout.buffers_at)
+        return true;
+    const uint64_t right = hl_real_bytes(cx, at, &cx->bad.buffer);
+    const int64_t bytes = HL_MUTANT(INT_OFFSET) ? (int64_t)(int32_t)(uint32_t)right : (int64_t)right;
+    cx->bad.right_bytes = (int64_t)right;
+    cx->bad.bytes = bytes;
+    if (bytes != (int64_t)right)
+        cx->bad.kind = HL_BAD_ILLEGAL;
+    else if (HL_MUTANT(NO_ALIGN) && (right + cx->real->offset_bytes) % 16)
+        cx->bad.kind = HL_BAD_MISALIGNED;
+    return cx->bad.kind == HL_BAD_NONE;
+}
+
 static inline void hl_store(struct hl_cx *cx, int rank, uint32_t at, struct hl_fragment f)
 {
+    if ((HL_MUTANT(INT_OFFSET) || HL_MUTANT(NO_ALIGN)) && !hl_reaches(cx, at))
+        return;
     uint32_t *to = hl_store_target(cx, rank, at, 3);
     const uint32_t n = cx->layout.row_words;
     hl_touch(cx, HL_TOUCH_STORE, rank, at, n, 1);

@@ -3,7 +3,8 @@
  *
  *     bench_confusion [--engine sim|cuda] [--cases N] [--healthy N] [--seed N] [--misses]
  *
- * What an engine cannot run (a dead rank among virtual ones) is counted as skipped, with the reason once.
+ * What an engine cannot run (a dead rank among virtual ones, sizes that the reduced geometry cannot keep
+ * apart) is counted as skipped, with the reason once.
  * --misses prints every case that went wrong as a scenario file, with the seed of its run. */
 #include <getopt.h>
 #include <inttypes.h>
@@ -47,6 +48,12 @@ static bool has_right_cause(const struct hl_random_case *r, const struct hl_find
     return finding->cause == r->cause || (r->also != HL_CAUSE_NONE && finding->cause == r->also);
 }
 
+/* A pass has no cause, and what never met its fault has none either. */
+static bool has_cause(const struct hl_finding *finding)
+{
+    return finding->verdict != HL_VERDICT_PASS && finding->verdict != HL_VERDICT_INCONCLUSIVE;
+}
+
 static void run_case(struct bench *b, const struct hl_random_case *r)
 {
     struct hl_case c = b->scenario->cases[0];
@@ -57,7 +64,7 @@ static void run_case(struct bench *b, const struct hl_random_case *r)
     struct tally *t = &b->tally[r->trouble];
     const enum hl_status status =
         hl_run_once(b->scenario, &c, &options, 0, HL_VERDICT_SKIPPED, &result, &error);
-    if (status == HL_STATUS_USAGE && b->engine != &hl_engine_sim) {
+    if (status == HL_STATUS_USAGE) {
         if (t->skipped++ == 0)
             printf("# %s: skipped: %s\n", hl_trouble_name(r->trouble), error.message);
         return;
@@ -72,13 +79,13 @@ static void run_case(struct bench *b, const struct hl_random_case *r)
     t->runs++;
     t->passed += passed;
     t->verdict_right += verdict_right;
-    if (!passed) {
+    if (has_cause(finding)) {
         t->decided++;
         t->found[finding->cause]++;
         t->cause_right += has_right_cause(r, finding);
         t->second_right += !has_right_cause(r, finding) && finding->other_cause == r->cause;
     }
-    if (b->misses && (!verdict_right || (!passed && !has_right_cause(r, finding))))
+    if (b->misses && (!verdict_right || (has_cause(finding) && !has_right_cause(r, finding))))
         print_miss(b, r, finding);
     hl_run_result_finish(&result);
 }

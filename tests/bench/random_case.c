@@ -32,6 +32,14 @@ static uint32_t draw_log(uint64_t *random, uint32_t low, uint32_t high)
     return (uint32_t)(low * exp2(hl_random_unit(random) * octaves));
 }
 
+/* From too small for most calls to many GiB, anywhere: right kernels do not mind. */
+static void draw_memory(struct hl_workspace_memory *m, uint64_t *random)
+{
+    m->checked = true;
+    m->size_mib = draw_bool(random) ? 0 : draw_log(random, 1, 12288);
+    m->offset_bytes = draw_bool(random) ? 0 : 4 * draw(random, 0, 63);
+}
+
 /* Few enough distinct sizes for the reduced geometry to keep all of them apart. */
 static void draw_sizes(struct hl_schedule *s, uint64_t *random)
 {
@@ -60,6 +68,16 @@ static void draw_healthy(struct hl_config *c, uint64_t *random)
     s->pdl = draw_bool(random);
     s->padding = s->mode != HL_MODE_EAGER && draw_bool(random);
     draw_sizes(s, random);
+    draw_memory(&c->workspace, random);
+}
+
+static struct hl_strike draw_strike(int ranks, uint64_t *random)
+{
+    return (struct hl_strike){ .rank = (int)draw(random, 0, (uint32_t)ranks - 1),
+                               .call = (int)draw_log(random, 1, 16) - 2,
+                               .calls = draw_bool(random) ? 1 : (int)draw(random, 2, 8),
+                               .token = draw_bool(random) ? -1 : 0,
+                               .cta = draw_bool(random) ? -1 : 0 };
 }
 
 static uint64_t delay_of(enum hl_trouble trouble, uint64_t threshold_ns)
@@ -131,8 +149,17 @@ static void draw_needs(struct hl_random_case *r, uint64_t *random)
         c->schedule.pdl = true;
         c->payload.rows = HL_ROWS_UNWRITTEN;
         break;
+    case HL_TROUBLE_INT_OFFSET: c->workspace.size_mib = draw_log(random, 512, 12288); break;
+    case HL_TROUBLE_NO_ALIGN: c->workspace.offset_bytes = 4 * draw(random, 0, 63); break;
+    case HL_TROUBLE_TOO_SMALL: /* of one strategy: the reduced geometry has no sizes for both */
+        c->workspace.checked = false;
+        c->workspace.size_mib = draw_log(random, 1, 64);
+        c->subject.strategy = draw_bool(random) ? HL_STRATEGY_ONESHOT : HL_STRATEGY_TWOSHOT;
+        break;
     default: break;
     }
+    if (HL_MUTANT_COUNTS_CALLS(c->subject.mutant))
+        c->subject.strike = draw_strike(c->world.ranks, random);
 }
 
 /* Builds the program with and without the fault. *ret_fits: the fault strikes somewhere. */
@@ -140,7 +167,7 @@ static enum hl_status derive(struct hl_random_case *r, bool *ret_fits, struct hl
 {
     struct hl_program *clean = NULL, *faulty = NULL;
     struct hl_places calls = { 0 }, hit = { 0 };
-    const struct hl_fault every_call = { .kind = HL_FAULT_SKIP_CALL, .rank = 1, .call = -1 };
+    const struct hl_fault every_call = { .kind = HL_FAULT_SKIP_CALL, .call = -1 };
     enum hl_status status = hl_program_create(&r->config, r->seed, &clean, error);
     if (!status)
         status = hl_program_create(&r->config, r->seed, &faulty, error);

@@ -56,7 +56,10 @@
     X(RELAXED_ARRIVAL, "relaxed-arrival", HL_FAULT_NONE, HL_MUTANT_RELAXED_ARRIVAL) \
     X(NO_RELEASE, "no-release", HL_FAULT_NONE, HL_MUTANT_NO_RELEASE) \
     X(EARLY_TRIGGER, "early-trigger", HL_FAULT_NONE, HL_MUTANT_EARLY_TRIGGER) \
-    X(BAKED_EPOCH, "baked-epoch", HL_FAULT_NONE, HL_MUTANT_BAKED_EPOCH)
+    X(BAKED_EPOCH, "baked-epoch", HL_FAULT_NONE, HL_MUTANT_BAKED_EPOCH) \
+    X(INT_OFFSET, "int-offset", HL_FAULT_NONE, HL_MUTANT_INT_OFFSET) \
+    X(NO_ALIGN, "no-align", HL_FAULT_NONE, HL_MUTANT_NO_ALIGN) \
+    X(TOO_SMALL, "workspace too small", HL_FAULT_NONE, HL_MUTANT_NONE)
 enum hl_trouble {
 #define X(id, name, fault, mutant) HL_TROUBLE_##id,
     HL_TROUBLES(X)

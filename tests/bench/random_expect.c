@@ -7,32 +7,38 @@ enum {
     PASS = 1u << HL_VERDICT_PASS,
     HANG = 1u << HL_VERDICT_HANG,
     CORRUPT = 1u << HL_VERDICT_CORRUPT,
+    CRASH = 1u << HL_VERDICT_CRASH,
+    INCONCLUSIVE = 1u << HL_VERDICT_INCONCLUSIVE,
     RACE = PASS | HANG | CORRUPT
 };
 
-/* The calls of the clean program on rank 1. */
+/* The calls of the clean program: the same on all ranks. */
 struct seen {
     bool any_mnnvl, any_trtllm_oneshot, any_trtllm_twoshot, any_norm_only, any_graph;
-    bool any_fifth;     /* a workspace has a 5th call */
-    bool fifth_oneshot; /* ... which pushes rows to slots */
-    uint32_t ctas;      /* of the largest grid */
+    bool struck, struck_oneshot; /* subject.strike hits a call, and one that pushes rows to slots */
+    uint32_t ctas;               /* of the largest grid */
 };
+
+static bool is_struck(const struct hl_strike *s, uint32_t number)
+{
+    return s->call < 0 || (number >= (uint32_t)s->call && number - (uint32_t)s->call < (uint32_t)s->calls);
+}
 
 static struct seen look(const struct hl_program *p, const struct hl_places *calls)
 {
     struct seen seen = { 0 };
     uint32_t numbers[HL_PROGRAM_WORKSPACES_MAX] = { 0 };
     for (uint32_t i = 0; i < calls->n; i++) {
-        const struct hl_op *op = &p->rank[1].ops[calls->place[i].op];
-        const bool fifth = numbers[op->workspace]++ == 4;
+        const struct hl_op *op = &p->rank[0].ops[calls->place[i].op];
+        const bool struck = is_struck(&p->config.subject.strike, numbers[op->workspace]++);
         seen.any_mnnvl |= hl_protocol_family(op->protocol) == HL_FAMILY_MNNVL;
         seen.any_trtllm_oneshot |= op->protocol == HL_TRTLLM_ONESHOT;
         seen.any_trtllm_twoshot |= op->protocol == HL_TRTLLM_TWOSHOT;
         seen.any_norm_only |= op->protocol == HL_NORM_ONLY;
         seen.any_graph |= calls->place[i].op != calls->place[i].launch;
-        seen.any_fifth |= fifth;
-        seen.fifth_oneshot |=
-            fifth && (op->protocol == HL_MNNVL_ONESHOT || op->protocol == HL_TRTLLM_ONESHOT);
+        seen.struck |= struck && op->protocol != HL_NORM_ONLY;
+        seen.struck_oneshot |=
+            struck && (op->protocol == HL_MNNVL_ONESHOT || op->protocol == HL_TRTLLM_ONESHOT);
         const struct hl_kernel_list list = hl_protocol_kernels(op->protocol);
         for (int k = 0; k < list.count; k++) {
             const uint32_t ctas = hl_kernel_ctas(list.kernels[k], op->tokens, p->config.world.sms);
@@ -74,7 +80,7 @@ static bool hits_twoshot_barrier(const struct hl_program *clean, const struct hl
  * grids round up and room rounds down; with PDL a rank's next kernels take room as well. */
 static bool is_tight(const struct hl_program *p, const struct seen *seen)
 {
-    enum { EXECUTED_TOKENS = 8, KERNELS_WITH_PDL = 3 };
+    enum { EXECUTED_TOKENS = 2, KERNELS_WITH_PDL = 3 };
     const uint64_t unit = p->tokens_max / EXECUTED_TOKENS + 1, ctas = seen->ctas > unit ? seen->ctas : unit;
     const uint64_t kernels = p->config.schedule.pdl ? KERNELS_WITH_PDL : 1;
     return kernels * (uint32_t)p->ranks * ctas + unit > p->config.world.resident_ctas;
@@ -146,18 +152,25 @@ static bool expect_of_build(struct hl_random_case *r, const struct seen *seen)
         expect(r, pushes ? RACE : PASS, HL_CAUSE_OUT_OF_BOUNDS);
         r->also = HL_CAUSE_SHORT_CLEAR;
         break;
-    case HL_TROUBLE_DROP_STORE: expect(r, seen->fifth_oneshot ? HANG : PASS, HL_CAUSE_LOST_WRITE); break;
+    case HL_TROUBLE_DROP_STORE:
+        expect(r, seen->struck_oneshot ? HANG : INCONCLUSIVE, HL_CAUSE_LOST_WRITE);
+        break;
     case HL_TROUBLE_MISDIRECT_STORE: /* the row beside the last one may lie outside of the buffer */
-        expect(r, seen->fifth_oneshot ? HANG : PASS, HL_CAUSE_LOST_WRITE);
+        expect(r, seen->struck_oneshot ? HANG : INCONCLUSIVE, HL_CAUSE_LOST_WRITE);
         r->also = HL_CAUSE_OUT_OF_BOUNDS;
         break;
     case HL_TROUBLE_STRAY_STORE:
-        expect(r, seen->fifth_oneshot ? CORRUPT : PASS, HL_CAUSE_OUT_OF_BOUNDS);
+        expect(r, seen->struck_oneshot ? CORRUPT : INCONCLUSIVE, HL_CAUSE_OUT_OF_BOUNDS);
         break;
     case HL_TROUBLE_TORN_STORE: expect(r, pushes ? PASS | CORRUPT : PASS, HL_CAUSE_TORN_READ); break;
-    case HL_TROUBLE_MISSED_ARRIVAL: expect(r, seen->any_fifth ? HANG : PASS, HL_CAUSE_ARRIVAL_STUCK); break;
-    case HL_TROUBLE_OVERSHOOT: /* tested for equality the counter is never right again, else right too early
+    case HL_TROUBLE_MISSED_ARRIVAL:
+        expect(r, seen->struck ? HANG : INCONCLUSIVE, HL_CAUSE_ARRIVAL_STUCK);
+        break;
+    case HL_TROUBLE_OVERSHOOT: /* tested for equality, the counter is never right again; else right too early
                                 */
+        expect(r, seen->struck ? RACE : INCONCLUSIVE, HL_CAUSE_ARRIVAL_STUCK);
+        r->also = HL_CAUSE_WEAK_ORDERING;
+        break;
     case HL_TROUBLE_SHARED_COUNTER:
         expect(r, RACE, HL_CAUSE_ARRIVAL_STUCK);
         r->also = HL_CAUSE_WEAK_ORDERING;
@@ -168,6 +181,11 @@ static bool expect_of_build(struct hl_random_case *r, const struct seen *seen)
         break;
     case HL_TROUBLE_EARLY_TRIGGER: expect(r, RACE, HL_CAUSE_EARLY_TRIGGER); break;
     case HL_TROUBLE_BAKED_EPOCH: expect(r, seen->any_graph ? RACE : PASS, HL_CAUSE_BAKED_EPOCH); break;
+    case HL_TROUBLE_INT_OFFSET:
+    case HL_TROUBLE_NO_ALIGN: expect(r, pushes ? PASS | CRASH : PASS, HL_CAUSE_OUT_OF_BOUNDS); break;
+    case HL_TROUBLE_TOO_SMALL:
+        expect(r, pushes || seen->any_trtllm_twoshot ? RACE : PASS, HL_CAUSE_OUT_OF_BOUNDS);
+        break;
     default: return false;
     }
     return true;

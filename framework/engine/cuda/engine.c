@@ -18,6 +18,7 @@
 #include <unistd.h>
 #include "events.h"
 #include "runner.h"
+#include "../../program/resolve.h"
 
 #define SET_UP_MS 60000
 #define START_MS 120000
@@ -179,6 +180,16 @@ static enum hl_status check_config(const struct hl_config *config, const struct 
     if (!has_cuda_build(config->subject.mutant))
         return hl_fail(error, HL_STATUS_USAGE,
                        "subject.mutant: this one has no CUDA build; it runs on the simulator");
+    const struct hl_strike *s = &config->subject.strike, normal = HL_STRIKE_DEFAULT;
+    if (HL_MUTANT_COUNTS_CALLS(config->subject.mutant) && memcmp(s, &normal, sizeof normal) != 0)
+        return hl_fail(
+            error, HL_STATUS_USAGE,
+            "subject.strike: the CUDA builds strike at the default place only; this case runs on the "
+            "simulator");
+    if (!config->workspace.checked && !hl_fits_workspace(&plan->program->config, plan->program->tokens_max))
+        return hl_fail(
+            error, HL_STATUS_USAGE,
+            "workspace.checked: calls that write outside of a workspace run on the simulator only");
     for (int w = 0; w < plan->program->n_workspaces; w++)
         if (!hl_cuda_layout_fits(&plan->layout[w]))
             return hl_fail(

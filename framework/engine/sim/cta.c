@@ -25,6 +25,8 @@ void hl_sim_kernel_derive(struct hl_sim *s, uint32_t kernel)
         .ctas = k->ctas,
         .call = k->call,
         .epoch = hl_sim_epoch(s, rank, k->from.op, k->op, k->call),
+        .strike = s->config->subject.strike,
+        .real = hl_protocol_family(op->protocol) == HL_FAMILY_NCCL ? NULL : &s->real,
         .input = s->blocks[rank][op->block],
         .residual = s->residuals + op->site * rows,
         .gamma = s->gamma,
@@ -89,6 +91,12 @@ static void note_trigger(struct hl_sim *s, uint32_t kernel, struct hl_sim_cta *c
         hl_sim_wake(s, hl_sim_lane_agent(s, kernel / HL_SIM_KERNELS_MAX));
 }
 
+static void note_bad_address(struct hl_sim *s, const struct hl_cx *cx, int workspace)
+{
+    if (cx->bad.kind != HL_BAD_NONE && s->device_fault.address.kind == HL_BAD_NONE)
+        s->device_fault = (struct hl_sim_device_fault){ cx->bad, cx->rank, workspace, cx->call };
+}
+
 enum hl_sim_result hl_sim_cta_step(struct hl_sim *s, uint32_t kernel, uint32_t cta_index)
 {
     struct hl_sim_kernel *k = &s->kernels[kernel];
@@ -107,12 +115,14 @@ enum hl_sim_result hl_sim_cta_step(struct hl_sim *s, uint32_t kernel, uint32_t c
     const struct hl_op *op = hl_sim_op(s, rank, k->op);
     cx->cta = cta_index;
     cx->regs = s->regs + ((size_t)kernel * s->ctas_max + cta_index) * cx->layout.row_words;
-    cx->store.count = 0;
+    cx->store.count = cx->strikes = 0;
     cx->triggered = cx->releases = false;
     cx->outbox = hl_sim_is_relaxed(s) ? hl_sim_outbox(s, rank) : NULL;
     cx->outbox_halves = 0;
     const enum hl_step_result result =
         s->steps[hl_protocol_kernels(op->protocol).kernels[k->which]](&cta->step, cx);
+    s->strikes += cx->strikes;
+    note_bad_address(s, cx, op->workspace);
     if (cx->triggered || result == HL_STEP_DONE)
         note_trigger(s, kernel, cta);
     const uint32_t index = kernel * s->ctas_max + cta_index;

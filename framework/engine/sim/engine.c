@@ -7,6 +7,7 @@ struct hl_run {
     struct hl_sim *sim;
     struct hl_clock *clock;
     bool told_quiescent;
+    char crash_reason[256];
 };
 
 static void end(struct hl_run *run)
@@ -43,10 +44,34 @@ static int dead_rank(const struct hl_sim *s)
     return -1;
 }
 
+/* In the words of the CUDA driver, with what that does not tell. */
+static void describe_device_fault(struct hl_run *run)
+{
+    const struct hl_sim_device_fault *f = &run->sim->device_fault;
+    if (f->address.kind == HL_BAD_MISALIGNED)
+        snprintf(run->crash_reason, sizeof run->crash_reason,
+                 "misaligned address: call %u of rank %d stored 16 bytes at byte %lld of workspace %d "
+                 "(buffer %u), "
+                 "whose memory begins %u bytes from a bound",
+                 f->call, f->rank, (long long)f->address.bytes, f->workspace, f->address.buffer,
+                 run->sim->real.offset_bytes);
+    else
+        snprintf(
+            run->crash_reason, sizeof run->crash_reason,
+            "an illegal memory access was encountered: call %u of rank %d stored at byte %lld of workspace "
+            "%d, where buffer %u has its row at byte %lld",
+            f->call, f->rank, (long long)f->address.bytes, f->workspace, f->address.buffer,
+            (long long)f->address.right_bytes);
+}
+
 static enum hl_run_state advance(struct hl_run *run, uint64_t slice_ns, uint64_t *ret_now_ns)
 {
     const bool going = hl_clock_run(run->clock, hl_clock_now_ns(run->clock) + slice_ns);
     *ret_now_ns = hl_clock_now_ns(run->clock);
+    if (run->sim->device_fault.address.kind != HL_BAD_NONE) {
+        describe_device_fault(run);
+        return HL_RUN_CRASHED;
+    }
     if (going)
         return HL_RUN_GOING;
     if (hl_sim_ended(run->sim))
@@ -152,6 +177,12 @@ static enum hl_device_answer probe_device_answer(void *user, int rank)
     return run->sim->outside[hl_sim_gpu(run->sim, rank)].frozen ? HL_DEVICE_SILENT : HL_DEVICE_ANSWERS;
 }
 
+static uint32_t probe_strikes(void *user)
+{
+    const struct hl_run *run = user;
+    return run->sim->strikes;
+}
+
 static struct hl_probe probe(struct hl_run *run)
 {
     return (struct hl_probe){ .user = run,
@@ -165,11 +196,14 @@ static struct hl_probe probe(struct hl_run *run)
                               .word_history = probe_word_history,
                               .stray_write = probe_stray_write,
                               .is_serialised = probe_is_serialised,
-                              .device_answer = probe_device_answer };
+                              .device_answer = probe_device_answer,
+                              .strikes = probe_strikes };
 }
 
 static const char *crash_reason(const struct hl_run *run)
 {
+    if (run->crash_reason[0])
+        return run->crash_reason;
     return dead_rank(run->sim) < 0 ? "" : "a rank's process died; its peers had ended";
 }
 

@@ -112,12 +112,20 @@ struct hl_sim_trace {
     uint64_t stored_ns, cleared_ns;
 };
 
+/* A store to an address that no memory is behind, or that is not aligned: the run is over. */
+struct hl_sim_device_fault {
+    struct hl_bad_address address;
+    int rank, workspace;
+    uint32_t call;
+};
+
 struct hl_sim {
     const struct hl_config *config;
     const struct hl_program *program;
     const hl_step_fn *steps;
     struct hl_sim_geometry geometry;
     struct hl_layout layout[HL_SIM_WORKSPACES_MAX];
+    struct hl_real_place real; /* of the fused calls' workspaces */
     struct hl_sim_op *ops[HL_RANKS_MAX];
     uint64_t seed;
     struct hl_feed feed; /* on_event may be NULL */
@@ -164,6 +172,8 @@ struct hl_sim {
 
     struct hl_sim_trace *traces[HL_SIM_WORKSPACES_MAX][HL_RANKS_MAX]; /* [granule], guards too; NULL: none */
     struct hl_stray_write stray;                                      /* the first that was found */
+    struct hl_sim_device_fault device_fault;                          /* the first access that was refused */
+    uint32_t strikes; /* of a mutant that strikes at a place of subject.strike */
 
     /* Out of a step: agents that may have become able to go on. */
     uint32_t *woken;
@@ -240,6 +250,9 @@ enum hl_sim_result hl_sim_step(struct hl_sim *s, uint32_t agent);
 void hl_sim_wake(struct hl_sim *s, uint32_t agent);
 void hl_sim_wake_rank(struct hl_sim *s, int rank); /* its host and its lanes */
 void hl_sim_emit(struct hl_sim *s, struct hl_event event);
+
+/* layout.c: the workspaces as executed, and their buffers at the real size. */
+enum hl_status hl_sim_lay_out(struct hl_sim *s, struct hl_error *error);
 
 /* guard.c: looks for writes outside of a rank's workspaces. */
 void hl_sim_fill_guards(struct hl_sim *s);

@@ -184,15 +184,10 @@ enum hl_status hl_sim_create(const struct hl_run_spec *spec, struct hl_sim **ret
         free(s);
         return status;
     }
-    for (int w = 0; w < s->workspaces; w++) {
-        const struct hl_layout bare =
-            hl_layout_make(hl_program_family(program, w), s->ranks, s->geometry.tokens_max,
-                           s->geometry.hidden, spec->config->subject.dtype);
-        s->guard = hl_round_up(bare.row_words, HL_SIM_GRANULE);
-        s->layout[w] = hl_layout_guarded(bare, s->guard);
-        s->layout[w].depth = spec->config->subject.mutant == HL_MUTANT_DEPTH_2 ? 2 : 3;
-        if (s->layout[w].words > s->words_max)
-            s->words_max = s->layout[w].words;
+    status = hl_sim_lay_out(s, error);
+    if (status) {
+        hl_sim_destroy(s);
+        return status;
     }
     uint32_t ops_max = 1;
     bool failed = false;

@@ -155,6 +155,14 @@ struct hl_subject {
     char plugin[HL_NAME_MAX];      /* shared object that runs the calls; "": hanglab's own kernels */
     enum hl_fallback fallback;
     int workspaces;                /* 1, or 2: attention and MLP calls on workspaces of their own */
+    struct hl_strike strike;       /* where the mutants that strike once do so */
+};
+
+/* Where the memory of a workspace comes from: its size and its place. */
+struct hl_workspace_memory {
+    uint32_t size_mib;             /* of the three buffers; 0: exactly as much as the largest call needs */
+    uint32_t offset_bytes;         /* of its start from a 256-byte bound */
+    bool checked;                  /* the host sends a call that does not fit to the plain allreduce */
 };
 
 #define HL_SIZES_MAX 128 /* vLLM captures 67 */
@@ -216,6 +224,7 @@ struct hl_config {
     char name[HL_NAME_MAX];
     struct hl_world world;
     struct hl_subject subject;
+    struct hl_workspace_memory workspace;
     struct hl_schedule schedule;
     struct hl_payload payload;
     struct hl_flags flags;

@@ -164,7 +164,7 @@ Test(stacks, many_threads_are_all_seen_or_counted, .timeout = 20)
     cr_assert_eq(stacks.n_threads, 10);
     cr_assert_eq(stacks.threads_left_out, 31);
     char *text = text_of(&stacks);
-    cr_assert(strstr(text, "31 threads more"), "%s", text);
+    cr_assert(strstr(text, "31 threads more than are shown"), "%s", text);
     free(text);
     hl_stacks_finish(&stacks);
     stop();

@@ -20,6 +20,8 @@ void hl_evidence_init(struct hl_evidence *evidence)
 
 void hl_evidence_finish(struct hl_evidence *evidence)
 {
+    for (int r = 0; r < HL_RANKS_MAX; r++)
+        free(evidence->rank[r].threads);
     free(evidence->slots);
     evidence->slots = NULL;
     evidence->n_slots = 0;
@@ -252,6 +254,8 @@ int hl_watch_collect(struct hl_watch *watch, const struct hl_probe *probe, uint6
         return -1;
     collect_sources(watch, evidence);
     collect_hosts(probe, evidence);
+    if (evidence->hung && probe->host_place)
+        hl_collect_threads(probe, evidence);
     if (probe->is_serialised)
         evidence->serialised = probe->is_serialised(probe->user);
     if (probe->strikes)

@@ -69,7 +69,10 @@ struct hl_overlap {
 struct hl_rank_evidence {
     enum hl_host_state host;
     char stack[HL_STACK_MAX];
-    uint32_t op;            /* op that the host is in, or was in last */
+    char *threads;        /* native stacks: of its own thread, then of those that are no rank's; NULL: none */
+    char driver_call[64]; /* entry point of the driver that its thread is inside; "": none, or not known */
+    char called_by[192];  /* who called that: function and line */
+    uint32_t op;          /* op that the host is in, or was in last */
     enum hl_host_wait wait; /* blocked: what for */
     uint32_t group;         /* ranks that its barrier waits for, a bit each; 0: all, or no barrier */
     uint64_t progress_ns;   /* last progress of this rank */

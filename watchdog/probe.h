@@ -38,6 +38,11 @@ struct hl_stray_write {
 /* Does a GPU still do what it is asked? Tried with a small copy on a stream of its own: it needs no room. */
 enum hl_device_answer { HL_DEVICE_NOT_ASKED, HL_DEVICE_ANSWERS, HL_DEVICE_SILENT };
 
+/* The process and the thread that a rank's host program runs in. */
+struct hl_host_place {
+    int pid, tid; /* 0: none, as on the simulator */
+};
+
 struct hl_probe {
     void *user;
     int ranks;
@@ -58,4 +63,8 @@ struct hl_probe {
     enum hl_device_answer (*device_answer)(void *user, int rank);
     /* How often a mutant has struck that does so at one place. */
     uint32_t (*strikes)(void *user);
+    struct hl_host_place (*host_place)(void *user, int rank);
+    /* Dumps the state of the rank's GPU into a file. The last thing to ask for: the rank's work on the GPU
+     * does not survive it. 0, or -1, and `why` says why. */
+    int (*dump_core)(void *user, int rank, const char *path, char *why, size_t size);
 };

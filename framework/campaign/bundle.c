@@ -81,8 +81,13 @@ static int write_stack(const struct hl_bundle *b, int rank, int workspace, FILE 
     (void)workspace;
     const char *stack = b->evidence->rank[rank].stack;
     const size_t n = strlen(stack);
+    const char *threads = b->evidence->rank[rank].threads;
     fputs(stack, out);
-    return n > 0 && stack[n - 1] != '\n' && fputc('\n', out) == EOF ? -1 : 0;
+    if (n > 0 && stack[n - 1] != '\n')
+        fputc('\n', out);
+    if (threads)
+        fprintf(out, "\n%s", threads);
+    return 0;
 }
 
 /* The shell's 'quoting', for paths with anything in them. */

@@ -122,6 +122,10 @@ static json_t *rank_json(const struct hl_bundle *b, int rank)
         set(json, "device_answers", json_boolean(r->device == HL_DEVICE_ANSWERS));
     if (r->host == HL_HOST_BLOCKED)
         set(json, "waits_for", json_string(host_waits[r->wait]));
+    if (r->driver_call[0])
+        set(json, "driver_call", json_string(r->driver_call));
+    if (r->called_by[0])
+        set(json, "called_by", json_string(r->called_by));
     if (r->group != 0)
         set(json, "barrier_of_ranks", hex(r->group));
     return json;

@@ -119,8 +119,35 @@ void hl_stacks_finish(struct hl_process_stacks *stacks)
  * As text
  */
 
-static void write_thread_line(const struct hl_thread_stack *thread, FILE *out)
+void hl_frame_describe(const struct hl_frame *frame, char *text, size_t size)
 {
+    /* Symbol versions (nanosleep@GLIBC_2.2.5) say nothing about where a thread stands. */
+    int n = frame->function
+                ? snprintf(text, size, "%.*s", (int)strcspn(frame->function, "@"), frame->function)
+                : snprintf(text, size, "0x%llx", (unsigned long long)frame->pc);
+    if (frame->file && n >= 0 && (size_t)n < size)
+        snprintf(text + n, size - (size_t)n, " at %s:%d", frame->file, frame->line);
+    else if (frame->object && n >= 0 && (size_t)n < size)
+        snprintf(text + n, size - (size_t)n, " of %s", frame->object);
+}
+
+/* "inside the CUDA driver: cuStreamSynchronize, called by main at main.c:12" */
+static void write_driver_call(const struct hl_thread_stack *thread, FILE *out)
+{
+    char text[512];
+    if (thread->driver_frame < 0)
+        return;
+    fprintf(out, "    inside the CUDA driver: %s", thread->frames[thread->driver_frame].function);
+    if (thread->caller_frame >= 0) {
+        hl_frame_describe(&thread->frames[thread->caller_frame], text, sizeof text);
+        fprintf(out, ", called by %s", text);
+    }
+    fputs("\n", out);
+}
+
+void hl_stacks_write_thread(const struct hl_thread_stack *thread, FILE *out)
+{
+    char text[512];
     fprintf(out, "  thread %d", thread->tid);
     if (thread->name[0])
         fprintf(out, " \"%s\"", thread->name);
@@ -131,63 +158,35 @@ static void write_thread_line(const struct hl_thread_stack *thread, FILE *out)
     if (thread->wchan[0])
         fprintf(out, ", sleeps in %s", thread->wchan);
     fputs("\n", out);
-}
-
-/* Symbol versions (nanosleep@GLIBC_2.2.5) say nothing about where a thread stands. */
-static void write_function(const char *name, FILE *out)
-{
-    fprintf(out, "%.*s", (int)strcspn(name, "@"), name);
-}
-
-static void write_frame(int number, const struct hl_frame *frame, FILE *out)
-{
-    fprintf(out, "    #%d ", number);
-    if (frame->function)
-        write_function(frame->function, out);
-    else
-        fprintf(out, "0x%llx", (unsigned long long)frame->pc);
-    if (frame->file)
-        fprintf(out, " at %s:%d", frame->file, frame->line);
-    if (frame->object)
-        fprintf(out, " (%s+0x%llx)", frame->object, (unsigned long long)frame->offset);
-    fputs("\n", out);
-}
-
-static void write_driver_call(const struct hl_thread_stack *thread, FILE *out)
-{
-    if (thread->driver_frame < 0)
-        return;
-    fputs("    inside the CUDA driver: ", out);
-    write_function(thread->frames[thread->driver_frame].function, out);
-    if (thread->caller_frame >= 0) {
-        const struct hl_frame *caller = &thread->frames[thread->caller_frame];
-        fprintf(out, ", called by %s", caller->function ? caller->function : "a function without name");
-        if (caller->file)
-            fprintf(out, " at %s:%d", caller->file, caller->line);
-        else if (caller->object)
-            fprintf(out, " of %s", caller->object);
+    write_driver_call(thread, out);
+    for (int i = 0; i < thread->n_frames; i++) {
+        const struct hl_frame *frame = &thread->frames[i];
+        hl_frame_describe(frame, text, sizeof text);
+        fprintf(out, "    #%d %s", i, text);
+        if (frame->object)
+            fprintf(out, " (%s+0x%llx)", frame->object, (unsigned long long)frame->offset);
+        fputs("\n", out);
     }
-    fputs("\n", out);
+    if (thread->why_not[0])
+        fprintf(out, "    %s: %s\n", thread->n_frames ? "ends here" : "no stack", thread->why_not);
 }
 
-int hl_stacks_write(const struct hl_process_stacks *stacks, FILE *out)
+void hl_stacks_write_head(const struct hl_process_stacks *stacks, FILE *out)
 {
     fprintf(out, "process %d", stacks->pid);
     if (stacks->name[0])
         fprintf(out, " \"%s\"", stacks->name);
     if (stacks->why_not[0])
         fprintf(out, ": %s", stacks->why_not);
-    fputs("\n", out);
-    for (int i = 0; i < stacks->n_threads; i++) {
-        const struct hl_thread_stack *thread = &stacks->threads[i];
-        write_thread_line(thread, out);
-        write_driver_call(thread, out);
-        for (int f = 0; f < thread->n_frames; f++)
-            write_frame(f, &thread->frames[f], out);
-        if (thread->why_not[0])
-            fprintf(out, "    %s: %s\n", thread->n_frames ? "ends here" : "no stack", thread->why_not);
-    }
     if (stacks->threads_left_out)
-        fprintf(out, "  %d threads more\n", stacks->threads_left_out);
+        fprintf(out, ", %d threads more than are shown", stacks->threads_left_out);
+    fputs("\n", out);
+}
+
+int hl_stacks_write(const struct hl_process_stacks *stacks, FILE *out)
+{
+    hl_stacks_write_head(stacks, out);
+    for (int i = 0; i < stacks->n_threads; i++)
+        hl_stacks_write_thread(&stacks->threads[i], out);
     return ferror(out) ? -1 : 0;
 }

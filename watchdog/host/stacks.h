@@ -59,5 +59,11 @@ struct hl_stack_limits {
 void hl_stacks_collect(int pid, struct hl_stack_limits limits, struct hl_process_stacks *ret_stacks);
 void hl_stacks_finish(struct hl_process_stacks *stacks);
 
+/* "function at file:line", or as much of it as is known. */
+void hl_frame_describe(const struct hl_frame *frame, char *text, size_t size);
+
 /* As text, as it stands in a bundle's stacks/rank<r>.txt. 0, or -1 when it could not be written. */
 int hl_stacks_write(const struct hl_process_stacks *stacks, FILE *out);
+/* The same in pieces: what is said of the process as a whole, and each thread. */
+void hl_stacks_write_head(const struct hl_process_stacks *stacks, FILE *out);
+void hl_stacks_write_thread(const struct hl_thread_stack *thread, FILE *out);

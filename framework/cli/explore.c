@@ -1,14 +1,16 @@
 /* `hanglab explore`: proves that a configuration cannot hang, or hands over a way to hang it. */
 #include <argp.h>
-#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "../campaign/build.h"
+#include "../campaign/bundle.h"
 #include "../campaign/inputs.h"
 #include "../campaign/pool.h"
 #include "../../reports/collection.h"
 #include "../../reports/results.h"
+#include "../search/litmus.h"
 #include "../search/promela.h"
 #include "../search/reduce/steer.h"
 #include "command.h"
@@ -62,7 +64,10 @@ static const struct argp_option options[] = {
     { "checkpoint", KEY_CHECKPOINT, "FILE", 0,
       "keep there what a search has done: every minute, at Ctrl-C, and when the budget ends", 0 },
     { "resume", KEY_RESUME, NULL, 0, "go on from the checkpoint", 0 },
-    { "export", KEY_EXPORT, "promela", 0, "write the case as a model for Spin instead of searching", 0 },
+    { "export", KEY_EXPORT, "promela|litmus", 0,
+      "write the case as a model for Spin, or its critical fragments as PTX litmus tests (files with --out), "
+      "instead of searching",
+      0 },
     { "no-reduction", KEY_FULL, NULL, 0, "visit every order of independent steps too", 0 },
     { "save-schedule", KEY_SAVE, "FILE", 0, "write the schedule of the first hang to FILE", 0 },
     { "schedule", KEY_SCHEDULE, "FILE", 0, "replay a saved schedule instead of searching", 0 },
@@ -114,9 +119,9 @@ static error_t parse_rest(int key, char *text, struct argp_state *state)
     struct hl_explore_arguments *a = state->input;
     switch (key) {
     case KEY_EXPORT:
-        if (strcmp(text, "promela") != 0)
-            argp_error(state, "--export: expected promela, not '%s'", text);
-        a->exports = true;
+        if (strcmp(text, "promela") != 0 && strcmp(text, "litmus") != 0)
+            argp_error(state, "--export: expected promela or litmus, not '%s'", text);
+        a->exports = text;
         return 0;
     case KEY_SCHEDULE: a->schedule = text; return 0;
     case KEY_SAVE: a->save = text; return 0;
@@ -333,6 +338,45 @@ static int replay(const struct hl_explore_arguments *a, const struct hl_case *c)
     return story.hangs && c->expected.verdict != HL_VERDICT_HANG ? 1 : 0;
 }
 
+struct litmus_file {
+    struct hl_space *space;
+    enum hl_litmus_fragment fragment;
+    const char *name;
+    bool written;
+    struct hl_error *error;
+};
+
+static int write_litmus(void *user, FILE *out)
+{
+    struct litmus_file *f = user;
+    return hl_litmus_write(f->space, f->fragment, f->name, out, &f->written, f->error) ? -1 : 0;
+}
+
+/* Each fragment that the protocol has: on stdout, or as a file of its own. */
+static enum hl_status export_litmus(const struct hl_explore_arguments *a, const struct hl_case *c,
+                                    struct hl_space *space, struct hl_error *error)
+{
+    char path[PATH_MAX], name[HL_FOLDER_NAME_MAX];
+    hl_case_folder_name(c->id, name);
+    for (int i = 0; i < HL_LITMUS_FRAGMENT_COUNT; i++) {
+        struct litmus_file file = { space, (enum hl_litmus_fragment)i, c->id, false, error };
+        FILE *nowhere = a->out ? fopen("/dev/null", "w") : NULL;
+        enum hl_status status =
+            write_litmus(&file, nowhere ? nowhere : stdout) ? HL_STATUS_USAGE : HL_STATUS_OK;
+        if (nowhere)
+            fclose(nowhere);
+        snprintf(path, sizeof path, "%s/%s-%s.litmus", a->out ? a->out : "", name,
+                 hl_litmus_name(file.fragment));
+        if (!status && a->out && file.written) {
+            status = hl_whole_file_write(path, write_litmus, &file, error);
+            puts(path);
+        }
+        if (status)
+            return status;
+    }
+    return HL_STATUS_OK;
+}
+
 static int export_case(const struct hl_explore_arguments *a, const struct hl_case *c)
 {
     struct hl_cover cover;
@@ -343,7 +387,8 @@ static int export_case(const struct hl_explore_arguments *a, const struct hl_cas
         status = hl_space_create(&cover.spec, &space, &error);
     if (status)
         return hl_complain(&error);
-    status = hl_promela_write(space, c->id, stdout, &error);
+    status = strcmp(a->exports, "litmus") == 0 ? export_litmus(a, c, space, &error)
+                                               : hl_promela_write(space, c->id, stdout, &error);
     hl_space_destroy(space);
     return status ? hl_complain(&error) : 0;
 }

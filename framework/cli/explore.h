@@ -9,8 +9,8 @@ struct hl_explore_arguments {
     char **names, **filters;
     size_t n_names, n_filters;
     struct hl_portfolio_options search;
-    const char *schedule, *save, *checkpoint, *out, *scenario, *engine;
-    bool resumes, exports, json;
+    const char *schedule, *save, *checkpoint, *out, *scenario, *engine, *exports;
+    bool resumes, json;
     json_t *results;
 };
 

@@ -382,7 +382,7 @@ static bool spin_finds_a_hang(const struct hl_space_spec *spec)
     hl_space_destroy(space);
     snprintf(
         command, sizeof command,
-        "cd %s && spin -a model.pml >/dev/null && cc -O1 -DSAFETY -o pan pan.c && ./pan -m1000000 >log 2>&1",
+        "cd %s && spin -a model.pml >/dev/null && cc -O0 -DSAFETY -o pan pan.c && ./pan -m1000000 >log 2>&1",
         folder);
     cr_assert_eq(system(command), 0, "%s", command);
     snprintf(command, sizeof command, "grep -q 'errors: 0' %s/log && ! grep -q 'max search depth' %s/log",
@@ -402,11 +402,32 @@ Test(explore, spin_says_the_same_of_the_exported_models)
                                                   HL_TRTLLM_TWOSHOT };
     if (system("command -v spin >/dev/null && command -v cc >/dev/null") != 0)
         cr_skip_test("Spin is not installed: its verdicts were NOT compared (apt-get install spin)");
+    static const enum hl_mutant mutants[] = { HL_MUTANT_NONE, HL_MUTANT_LATE_CLEAR, HL_MUTANT_DEPTH_2,
+                                              HL_MUTANT_WRONG_CLEAR_OFFSET };
+    int hangs = 0, free = 0;
     for (size_t p = 0; p < 4; p++)
-        for (int mutant = HL_MUTANT_NONE; mutant <= HL_MUTANT_LATE_CLEAR; mutant += HL_MUTANT_LATE_CLEAR) {
+        for (size_t m = 0; m < sizeof mutants / sizeof *mutants; m++) {
             struct hl_space_spec spec = calls(2, protocols[p], 1);
+            spec.mutant = mutants[m];
+            const bool hang = answer(spec) == HL_ANSWER_HANG;
+            cr_expect_eq(spin_finds_a_hang(&spec), hang, "protocol %d, mutant %d", protocols[p], mutants[m]);
+            hangs += hang;
+            free += !hang;
+        }
+    cr_expect(hangs >= 5 && free >= 5, "%d hang, %d do not", hangs, free);
+}
+
+Test(explore, spin_says_the_same_of_strategies_that_take_turns)
+{
+    if (system("command -v spin >/dev/null && command -v cc >/dev/null") != 0)
+        cr_skip_test("Spin is not installed: its verdicts were NOT compared (apt-get install spin)");
+    static const enum hl_protocol first[] = { HL_MNNVL_ONESHOT, HL_TRTLLM_ONESHOT },
+                                  second[] = { HL_MNNVL_TWOSHOT, HL_TRTLLM_TWOSHOT };
+    for (size_t p = 0; p < 2; p++)
+        for (int mutant = HL_MUTANT_NONE; mutant <= HL_MUTANT_SHORT_CLEAR; mutant += HL_MUTANT_SHORT_CLEAR) {
+            struct hl_space_spec spec = same_calls(2, first[p], 1, second[p], 1);
             spec.mutant = mutant;
-            cr_expect_eq(spin_finds_a_hang(&spec), answer(spec) == HL_ANSWER_HANG, "protocol %d, mutant %d",
-                         protocols[p], mutant);
+            cr_expect_eq(spin_finds_a_hang(&spec), answer(spec) == HL_ANSWER_HANG, "%zu, mutant %d", p,
+                         mutant);
         }
 }

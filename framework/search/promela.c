@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROTATION = 3 }; /* calls after which a rank's flags are as before */
+/* Calls after which a rank's flags are as before: three buffers, or two and a barrier flag with three values.
+ */
+static uint32_t rotation(const struct hl_space *s) { return s->spec.mutant == HL_MUTANT_DEPTH_2 ? 6 : 3; }
 
 struct writer {
     struct hl_space *space;
@@ -149,7 +151,7 @@ enum hl_status hl_promela_write(struct hl_space *space, const char *name, FILE *
         w.process[rank] = open_memstream(&w.text[rank], &w.size[rank]);
         failed |= !w.process[rank];
     }
-    while (!failed && record_round(&w, ROTATION * space->spec.program[0][0].n)) {
+    while (!failed && record_round(&w, rotation(space) * space->spec.program[0][0].n)) {
     }
     for (int rank = 0; rank < space->spec.ranks; rank++)
         failed |= w.process[rank] && fclose(w.process[rank]);

@@ -77,7 +77,7 @@ struct hl_rig *hl_rig_create(enum hl_family family, enum hl_dtype dtype, int ran
     if (rig->layout.words > HL_RIG_WORKSPACE_WORDS)
         abort();
     rig->watch = hl_watch_create(ranks, rig->workspaces, 0);
-    rig->oracle = hl_oracle_create(ranks, rig->workspaces);
+    rig->oracle = hl_oracle_create(ranks, rig->workspaces, 0);
     fill(rig, rig->gamma, 1);
     for (int w = 0; w < rig->workspaces; w++)
         for (int r = 0; r < ranks; r++) {

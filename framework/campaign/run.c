@@ -64,7 +64,8 @@ static enum hl_status road_init(struct road *road, const struct hl_config *confi
     if (status == HL_STATUS_OK) {
         const int ranks = road->program->ranks, workspaces = road->program->n_workspaces;
         road->watch = hl_watch_create(ranks, workspaces, config->watchdog.threshold_ns);
-        road->oracle = hl_oracle_create(ranks, workspaces);
+        /* A plugin sums as it likes: n rows, then the residual. */
+        road->oracle = hl_oracle_create(ranks, workspaces, config->subject.plugin[0] ? ranks + 1 : 0);
         road->timeline = calloc(1, sizeof *road->timeline);
         if (!road->watch || !road->oracle || !road->timeline)
             status = hl_fail(error, HL_STATUS_MEMORY, "out of memory");

@@ -11,6 +11,7 @@
 #include "command.h"
 #include "one_case.h"
 #include "options.h"
+#include "subjects.h"
 
 enum {
     OPTION_ENGINE = 256,
@@ -34,8 +35,9 @@ enum {
 
 static const struct argp_option options[] = {
     { "over", OPTION_OVER, "AXIS=GOOD..BAD", 0,
-      "the axis: a parameter with a range or a list (schedule.pieces=1..9, schedule.sizes=8,64,512), or git "
-      "revisions (git=v1.0..main)",
+      "the axis: a parameter with a range or a list (schedule.pieces=1..9, schedule.sizes=8,64,512), "
+      "installed releases of a subject (flashinfer=0.6.2..0.6.15, from either end), or git revisions "
+      "(git=v1.0..main)",
       0 },
     { "build", OPTION_BUILD, "CMD", 0, "over git: shell command that builds a revision, in its worktree", 0 },
     { "test", OPTION_TEST, "CMD", 0,
@@ -140,10 +142,6 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_END:
         if (!a->over && !a->step)
             argp_error(state, "which axis? e.g. --over schedule.pieces=1..9 or --over git=GOOD..BAD");
-        if (a->over && strncmp(a->over, "flashinfer=", 11) == 0)
-            argp_error(state,
-                       "--over flashinfer: release subjects are not in this build; bisect over a parameter, "
-                       "or over git revisions of the kernel's own repository");
         if (a->over && strncmp(a->over, "git=", 4) == 0 && !a->test)
             argp_error(state,
                        "--over git needs --test CMD, which makes one run of a built revision, for example "
@@ -219,12 +217,44 @@ static int go(struct arguments *a, struct hl_bisect_view *view)
     return hl_finish_output(code);
 }
 
+static enum hl_status parse_points(const char *over, struct hl_points *points, struct hl_error *error)
+{
+    char *plain = NULL;
+    enum hl_status status = HL_STATUS_OK;
+    if (hl_is_release_axis(over))
+        status = hl_release_axis(over, &plain, error);
+    if (!status)
+        status = hl_points_parse(plain ? plain : over, points, error);
+    free(plain);
+    return status;
+}
+
+/* A hang of the end that is written first turns the axis round: with releases, the older ones may be bad. */
+static enum hl_status turn_round(struct hl_points_lab *lab, struct hl_points *points, struct hl_error *error)
+{
+    enum { RUNS = 8, FIRST = 30000000 }; /* runs that bisect itself will not repeat */
+    enum hl_shown shown[RUNS];
+    const enum hl_status status = hl_points_run(lab, 0, FIRST, RUNS, shown, error);
+    bool hangs = false;
+    for (int i = 0; !status && i < RUNS; i++)
+        hangs |= shown[i] == HL_SHOWN_HANG;
+    for (int i = 0, j = points->n - 1; hangs && i < j; i++, j--) {
+        char *value = points->values[i];
+        points->values[i] = points->values[j];
+        points->values[j] = value;
+    }
+    if (hangs)
+        fprintf(stderr, "hanglab: %s hangs: looking from %s on for where that begins\n",
+                points->values[points->n - 1], points->values[0]);
+    return status;
+}
+
 static int over_parameter(struct arguments *a, const struct hl_campaign_item *item)
 {
     struct hl_points points;
     struct hl_error error;
     struct hl_bisect_view view = { .id = item->c->id, .run = hl_points_run };
-    if (hl_points_parse(a->over, &points, &error) != HL_STATUS_OK)
+    if (parse_points(a->over, &points, &error) != HL_STATUS_OK)
         return hl_complain(&error);
     struct hl_points_lab lab = { .scenario = item->scenario,
                                  .config = item->c->config,
@@ -235,6 +265,8 @@ static int over_parameter(struct arguments *a, const struct hl_campaign_item *it
     enum hl_status status = hl_points_check(&lab, 0, &error);
     if (status == HL_STATUS_OK)
         status = hl_points_check(&lab, points.n - 1, &error);
+    if (status == HL_STATUS_OK && hl_is_release_axis(a->over))
+        status = turn_round(&lab, &points, &error);
     if (status == HL_STATUS_OK && a->steer)
         status = hl_points_steer(&lab, &view.steered, &view.steer_runs, &error);
     view.axis = points.path;

@@ -9,13 +9,14 @@
 #include "../scenario/value.h"
 #include "command.h"
 #include "markdown.h"
+#include "subjects.h"
 
 #define COLUMNS 100
 
 static const char doc[] =
     "Lists the cases of scenario files, with what each resolves to and what is expected of it; or "
     "a table of words, such as `hanglab list faults`; or the keys of scenario files, `hanglab list keys`; "
-    "or, without arguments, the tables.";
+    "or subjects from shared objects, `hanglab list subjects [FILE...]`; or, without arguments, the tables.";
 
 enum { OPTION_FORMAT = 256 };
 
@@ -141,6 +142,7 @@ static void list_tables(void)
     for (int i = 0; i < hl_n_word_tables; i++)
         printf("  %s\n", hl_word_tables[i]->plural);
     puts("  keys (of scenario files)");
+    puts("  subjects (installed ones, or files: `hanglab list subjects ./mine.so`)");
     puts("or the cases of scenario files: `hanglab list FILE...`");
 }
 
@@ -190,6 +192,8 @@ int hl_command_list(int argc, char **argv)
         list_tables();
     else if (a.n_names == 1 && strcmp(a.names[0], "keys") == 0)
         list_keys();
+    else if (strcmp(a.names[0], "subjects") == 0)
+        code = hl_list_subjects(a.names + 1, a.n_names - 1);
     else if (words == &hl_words_causes)
         list_causes();
     else if (words == &hl_words_faults)

@@ -14,12 +14,14 @@
 #include "../scenario/words.h"
 #include "command.h"
 #include "options.h"
+#include "subjects.h"
 
 enum {
     OPTION_ENGINE = 256,
     OPTION_SEED,
     OPTION_RUNS,
     OPTION_FILTER,
+    OPTION_SUBJECT,
     OPTION_GEOMETRY,
     OPTION_ROWS,
     OPTION_MACHINE
@@ -32,6 +34,8 @@ static const struct argp_option options[] = {
       "keep the first of at most N runs that shows what the scenario expects (default 20)", 0 },
     { "filter", OPTION_FILTER, "PATH=VALUE", 0, "only these cases; as for `hanglab run`", 0 },
     { "out", 'o', "DIR", 0, "where recordings go (default recordings)", 0 },
+    { "subject", OPTION_SUBJECT, "NAME|PATH", 0,
+      "run the calls with this subject in place of hanglab's own kernels, such as flashinfer@0.6.9", 0 },
     { "geometry", OPTION_GEOMETRY, "reduced|full", 0,
       "sizes: reduced or as written (default: as each scenario says)", 0 },
     { "rows", OPTION_ROWS, "KIB", 0, "keep so many KiB of rows for the oracle (default 20)", 0 },
@@ -48,7 +52,8 @@ struct arguments {
     const char *engine, *out_dir, *machine;
     uint64_t seed, rows_bytes;
     int runs;
-    int geometry; /* enum hl_geometry, or -1: as each scenario says */
+    const char *subject; /* or NULL: as each scenario says */
+    int geometry;        /* enum hl_geometry, or -1: as each scenario says */
     char **filters, **paths;
     size_t n_filters, n_paths;
     char command[256];
@@ -63,6 +68,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPTION_RUNS: a->runs = (int)hl_option_integer(state, "runs", text, 1, 1000000); return 0;
     case OPTION_FILTER: a->filters[a->n_filters++] = text; return 0;
     case 'o': a->out_dir = text; return 0;
+    case OPTION_SUBJECT: a->subject = text; return 0;
     case OPTION_GEOMETRY:
         a->geometry = hl_option_word(state, "geometry", text, &hl_words_geometries);
         return 0;
@@ -180,6 +186,10 @@ static int run(struct arguments *a)
     if (hl_find_engine(a->engine, &engine, &error) != HL_STATUS_OK ||
         hl_inputs_load(a->paths, a->n_paths, a->filters, a->n_filters, &inputs, &error) != HL_STATUS_OK)
         return hl_complain(&error);
+    if (hl_inputs_set_subject(&inputs, a->subject, &error) != HL_STATUS_OK) {
+        hl_inputs_finish(&inputs);
+        return hl_complain(&error);
+    }
     hl_inputs_set_geometry(&inputs, a->geometry, hl_is_cuda(engine));
     int code = 0;
     if (mkdir(a->out_dir, 0777) != 0 && errno != EEXIST) {

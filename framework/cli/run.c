@@ -13,6 +13,7 @@
 #include "../scenario/words.h"
 #include "command.h"
 #include "options.h"
+#include "subjects.h"
 #include "terminal.h"
 
 enum {
@@ -23,6 +24,7 @@ enum {
     OPTION_FILTER,
     OPTION_FORMAT,
     OPTION_TIME_BUDGET,
+    OPTION_SUBJECT,
     OPTION_GEOMETRY
 };
 
@@ -43,6 +45,8 @@ static const struct argp_option options[] = {
       "cases at a time (default: one for each core, one on a GPU); does not change any result", 0 },
     { "time-budget", OPTION_TIME_BUDGET, "TIME", 0,
       "start no case after it, e.g. 90, 90s, 15m, 2h; the rest is skipped", 0 },
+    { "subject", OPTION_SUBJECT, "NAME|PATH", 0,
+      "run the calls with this subject in place of hanglab's own kernels, such as flashinfer@0.6.9", 0 },
     { "geometry", OPTION_GEOMETRY, "reduced|full", 0,
       "sizes: reduced, or as written (default: as the scenario says; on a GPU, full)", 0 },
     { 0 }
@@ -60,7 +64,8 @@ struct arguments {
     const char *engine;
     const struct hl_report_format *format;
     struct hl_campaign campaign;
-    int geometry; /* enum hl_geometry, or -1: as each scenario says */
+    const char *subject; /* or NULL: as each scenario says */
+    int geometry;        /* enum hl_geometry, or -1: as each scenario says */
     char **filters;
     size_t n_filters;
     char **paths;
@@ -93,6 +98,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPTION_TIME_BUDGET:
         a->campaign.time_budget_s = hl_option_duration_s(state, "time-budget", text);
         return 0;
+    case OPTION_SUBJECT: a->subject = text; return 0;
     case OPTION_GEOMETRY:
         a->geometry = hl_option_word(state, "geometry", text, &hl_words_geometries);
         return 0;
@@ -174,6 +180,10 @@ static int run(struct arguments *a)
     const bool cuda = hl_is_cuda(campaign->run.engine);
     if (campaign->jobs == 0)
         campaign->jobs = cuda ? 1 : hl_pool_default_jobs(); /* a GPU runs one case at a time */
+    if (hl_inputs_set_subject(&inputs, a->subject, &error) != HL_STATUS_OK) {
+        hl_inputs_finish(&inputs);
+        return hl_complain(&error);
+    }
     hl_inputs_set_geometry(&inputs, a->geometry, cuda);
     int code;
     if (campaign->run.seed_is_of_run && inputs.n_items != 1) {

@@ -10,6 +10,7 @@
 #include "../campaign/sweep.h"
 #include "command.h"
 #include "options.h"
+#include "subjects.h"
 #include "terminal.h"
 
 enum {
@@ -18,6 +19,7 @@ enum {
     OPTION_FILTER,
     OPTION_FORMAT,
     OPTION_TIME_BUDGET,
+    OPTION_SUBJECT,
     OPTION_GEOMETRY,
     OPTION_RESUME,
     OPTION_SHARD,
@@ -47,6 +49,8 @@ static const struct argp_option options[] = {
       "N random swarm configurations of each matrix (with --t-wise: besides its cases)", 0 },
     { "seed", OPTION_SEED, "N", 0, "every run draws from it (default 1); nights should differ in it", 0 },
     { "engine", OPTION_ENGINE, "sim|cuda|auto", 0, "what executes the ranks (default auto)", 0 },
+    { "subject", OPTION_SUBJECT, "NAME|PATH", 0,
+      "run the calls with this subject in place of hanglab's own kernels, such as flashinfer@0.6.9", 0 },
     { "geometry", OPTION_GEOMETRY, "reduced|full", 0,
       "sizes: reduced or as written (default: as each scenario says)", 0 },
     { "filter", OPTION_FILTER, "PATH=VALUE", 0, "only these cases, as for `hanglab run`", 0 },
@@ -79,7 +83,8 @@ struct arguments {
     const char *engine;
     double clean_limit;
     bool json, has_jobs;
-    int geometry; /* enum hl_geometry, or -1: as each scenario says */
+    const char *subject; /* or NULL: as each scenario says */
+    int geometry;        /* enum hl_geometry, or -1: as each scenario says */
     char **filters, **paths;
     size_t n_filters, n_paths;
     double told_s;
@@ -144,6 +149,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPTION_SHARD: set_shard(state, sweep, text); return 0;
     case OPTION_SEED: sweep->seed = hl_option_integer(state, "seed", text, 0, HL_SEED_MAX); return 0;
     case OPTION_ENGINE: a->engine = text; return 0;
+    case OPTION_SUBJECT: a->subject = text; return 0;
     case OPTION_GEOMETRY:
         a->geometry = hl_option_word(state, "geometry", text, &hl_words_geometries);
         return 0;
@@ -235,6 +241,10 @@ static int load_and_run(struct arguments *a)
     const bool cuda = hl_is_cuda(sweep->engine);
     if (cuda && !a->has_jobs)
         sweep->jobs = 1;
+    if (hl_inputs_set_subject(&inputs, a->subject, &error) != HL_STATUS_OK) {
+        hl_inputs_finish(&inputs);
+        return hl_complain(&error);
+    }
     hl_inputs_set_geometry(&inputs, a->geometry, cuda);
     sweep->items = inputs.items;
     sweep->n_items = inputs.n_items;

@@ -184,7 +184,7 @@ void hl_oracle_explain(struct hl_oracle *oracle, const struct hl_kept_call *kept
                                  .kept = kept,
                                  .own = own,
                                  .rules = hl_row_rules_make(dtype, kept->hidden, oracle->ranks,
-                                                            own->record.protocol),
+                                                            own->record.protocol, oracle->roundings),
                                  .row_words = row_words,
                                  .token = token,
                                  .residual_out = data->residual_out + token * row_words,

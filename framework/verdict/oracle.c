@@ -6,7 +6,7 @@
 #include "../../kernels/sim/numbers.h"
 #include "oracle_state.h"
 
-struct hl_oracle *hl_oracle_create(int ranks, int workspaces)
+struct hl_oracle *hl_oracle_create(int ranks, int workspaces, int roundings)
 {
     if (ranks < 1 || ranks > HL_RANKS_MAX || workspaces < 1 || workspaces > HL_WORKSPACES_MAX)
         return NULL;
@@ -15,6 +15,7 @@ struct hl_oracle *hl_oracle_create(int ranks, int workspaces)
         return NULL;
     oracle->ranks = ranks;
     oracle->workspaces = workspaces;
+    oracle->roundings = roundings;
     return oracle;
 }
 
@@ -188,7 +189,7 @@ static void check_rows(struct hl_oracle *oracle, const struct hl_kept_call *kept
     const struct hl_kept_input *own = &kept->rank[event->rank];
     const size_t row_words = kept->hidden * hl_dtype_bytes(record->dtype) / 4;
     const struct hl_row_rules rules =
-        hl_row_rules_make(record->dtype, kept->hidden, oracle->ranks, record->protocol);
+        hl_row_rules_make(record->dtype, kept->hidden, oracle->ranks, record->protocol, oracle->roundings);
     hl_unpack_row(own->gamma, (uint32_t)row_words, record->dtype, oracle->gamma);
     for (uint32_t t = 0; t < kept->rows; t++) {
         const double *sum = kept->sum + (size_t)t * kept->hidden;

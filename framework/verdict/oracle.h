@@ -7,7 +7,8 @@
 
 struct hl_oracle;
 
-struct hl_oracle *hl_oracle_create(int ranks, int workspaces);
+/* `roundings`: how often the subject may round to the data type on its way, beyond hanglab's own kernels. */
+struct hl_oracle *hl_oracle_create(int ranks, int workspaces, int roundings);
 void hl_oracle_destroy(struct hl_oracle *oracle);
 void hl_oracle_event(struct hl_oracle *oracle, const struct hl_event *event);
 

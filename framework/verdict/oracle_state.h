@@ -28,7 +28,7 @@ struct hl_kept_call {
 };
 
 struct hl_oracle {
-    int ranks, workspaces;
+    int ranks, workspaces, roundings;
     struct hl_wrong_result wrong;
     uint64_t checked;
     bool failed;

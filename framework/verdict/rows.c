@@ -9,7 +9,7 @@
 #define U32 0x1p-24
 
 struct hl_row_rules hl_row_rules_make(enum hl_dtype dtype, uint32_t hidden, int ranks,
-                                      enum hl_protocol protocol)
+                                      enum hl_protocol protocol, int roundings)
 {
     static const struct {
         double unit, half_subnormal, overflows_at, plain_below;
@@ -19,7 +19,7 @@ struct hl_row_rules hl_row_rules_make(enum hl_dtype dtype, uint32_t hidden, int 
         [HL_FP32] = { U32, 0x1p-150, 0x1.ffffffp127, 0x1p126 },
     };
     const bool rounds_sum =
-        protocol == HL_MNNVL_TWOSHOT || protocol == HL_TRTLLM_TWOSHOT || protocol == HL_NCCL;
+        roundings > 0 || protocol == HL_MNNVL_TWOSHOT || protocol == HL_TRTLLM_TWOSHOT || protocol == HL_NCCL;
     return (struct hl_row_rules){ .dtype = dtype,
                                   .hidden = hidden,
                                   .unit = types[dtype].unit,
@@ -27,9 +27,9 @@ struct hl_row_rules hl_row_rules_make(enum hl_dtype dtype, uint32_t hidden, int 
                                   .overflows_at = types[dtype].overflows_at,
                                   .plain_below = types[dtype].plain_below,
                                   .per_sum = rounds_sum ? types[dtype].unit : 0,
-                                  .per_magnitude = (ranks + 2) * U32,
-                                  .flushed =
-                                      (ranks + 2) * 0x1p-126 + (rounds_sum ? types[dtype].half_subnormal : 0),
+                                  .per_magnitude = (ranks + 2) * U32 + roundings * types[dtype].unit,
+                                  .flushed = (ranks + 2) * 0x1p-126 +
+                                             (roundings + rounds_sum) * types[dtype].half_subnormal,
                                   .per_norm = (hidden / 2.0 + 16) * U32 };
 }
 

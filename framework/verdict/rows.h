@@ -7,6 +7,8 @@
  *     magnitudes (Higham, Accuracy and Stability, 4.2), and by 2^-126 an operation where subnormals are
  * flushed;
  *   - two-shot and NCCL-like calls round the sum once to the data type on its way: u * |sum|;
+ *   - a plugin may round each of its additions to the data type, as FlashInfer's trtllm kernels do unless
+ *     they are asked for fp32: u * sum of the magnitudes, each time;
  *   - residual out is rounded once more: u * |residual out|, and half the smallest subnormal;
  *   - the norm sees the error of every element of its row through the mean of squares. A serial fp32 sum of
  *     `hidden` squares is off by a factor of 1 + hidden * u32 at most, its root by half of that; the few
@@ -27,7 +29,7 @@ struct hl_row_rules {
 };
 
 struct hl_row_rules hl_row_rules_make(enum hl_dtype dtype, uint32_t hidden, int ranks,
-                                      enum hl_protocol protocol);
+                                      enum hl_protocol protocol, int roundings);
 
 /* The reference of one row: the sum of the ranks' rows, and the sum of the magnitudes of what is finite in
  * them. */

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <mutex>
 #include <string>
 #include <tuple>
 
@@ -196,8 +197,13 @@ template <typename T> cudaError_t run_mnnvl(const State &s, const hl_subject_cal
     const cudaError_t error = cudaGetLastError();
     if (error != cudaSuccess)
         return error;
-    return oneshot ? mnnvl::oneshotAllreduceFusionDispatch<T>(p)
-                   : mnnvl::twoshotAllreduceFusionDispatch<T>(p);
+    if (oneshot)
+        return mnnvl::oneshotAllreduceFusionDispatch<T>(p);
+    // It sets the kernel's shared memory for the launch behind it: two host threads would take it from each
+    // other (seen: "invalid argument"). In a serving engine a rank has a process of its own.
+    static std::mutex one_at_a_time;
+    const std::lock_guard<std::mutex> lock(one_at_a_time);
+    return mnnvl::twoshotAllreduceFusionDispatch<T>(p);
 }
 
 template <typename T> cudaError_t run(const State &s, const hl_subject_call &c, cudaStream_t stream)

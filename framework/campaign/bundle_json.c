@@ -170,7 +170,7 @@ static json_t *wrong_json(const struct hl_wrong_result *w)
     /* JSON has no NaN and no infinity: such values are spelled. */
     set(json, "got", json_sprintf("%.9g", w->got));
     set(json, "want", json_sprintf("%.9g", w->want));
-    if (w->kind == HL_WRONG_STALE || w->kind == HL_WRONG_EARLY) {
+    if (w->kind == HL_WRONG_STALE || w->kind == HL_WRONG_EARLY || w->kind == HL_WRONG_MISPAIRED) {
         set(json, "source", json_integer(w->stale_source));
         set(json, "source_call", json_integer(w->stale_call));
     }

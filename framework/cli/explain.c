@@ -132,8 +132,9 @@ static void describe_call(const json_t *call, char *text, size_t size)
                       hl_json_number(call, "replay"));
     else if (n > 0 && (size_t)n < size)
         n += snprintf(text + n, size - (size_t)n, ", eager");
+    const char *others = hl_json_text(call, "of_ranks");
     if (n > 0 && (size_t)n < size)
-        snprintf(text + n, size - (size_t)n, ")");
+        snprintf(text + n, size - (size_t)n, "%s%s)", others[0] ? ", for the ranks " : "", others);
 }
 
 /* Each rank's oldest unfinished call: waiting if it has begun. */
@@ -187,6 +188,28 @@ static void tell_divergence(const struct hl_story *story)
     }
 }
 
+/* Wrong whatever the numbers are: they may even agree. */
+static bool tell_wrong_pairing(const json_t *wrong, const char *call)
+{
+    const char *kind = hl_json_text(wrong, "kind");
+    const long long rank = hl_json_number(wrong, "rank"), source = hl_json_number(wrong, "source");
+    if (source < 0)
+        return false;
+    if (strcmp(kind, "mispaired") == 0)
+        hl_story_say(
+            "Rank %lld, %s: it summed rows of calls that do not belong together, because rank %lld's "
+            "call of this number is another one.",
+            rank, call, source);
+    else if (strcmp(kind, "early") == 0)
+        hl_story_say(
+            "Rank %lld, %s: it ended although rank %lld had not sent its rows, so what it summed was "
+            "there before.",
+            rank, call, source);
+    else
+        return false;
+    return true;
+}
+
 static void tell_wrong(const struct hl_story *story)
 {
     const json_t *wrong = json_object_get(story->verdict, "wrong");
@@ -195,6 +218,8 @@ static void tell_wrong(const struct hl_story *story)
     char text[256];
     hl_story_heading(story, "What is wrong");
     describe_call(json_object_get(wrong, "record"), text, sizeof text);
+    if (tell_wrong_pairing(wrong, text))
+        return;
     hl_story_say("Rank %lld, %s: element %lld of token %lld in the %s output is %s, and should be %s; %lld "
                  "elements of "
                  "this call are wrong (kind: %s).",
@@ -274,6 +299,8 @@ static void tell_certainty(const struct hl_story *story)
     if (strcmp(hl_json_text(story->verdict, "verdict"), "hang") == 0)
         hl_story_say("%s: %s.%s", certainty, word ? word->doc : "?",
                      quiescent ? " The simulator saw that no step of any agent is enabled." : "");
+    else if (strcmp(hl_json_text(story->verdict, "verdict"), "crash") == 0)
+        hl_story_say("%s: the device, or the system, reported it itself.", certainty);
     else
         hl_story_say("%s: the result was recomputed in float64 from what every rank had put in.", certainty);
     if (!quiescent && hl_json_number(story->verdict, "stalled_ns") > 0)
@@ -281,8 +308,10 @@ static void tell_certainty(const struct hl_story *story)
                      hl_time_text(hl_json_number(story->verdict, "stalled_ns"), stalled));
     hl_story_say("%s means: %s", hl_cause_name(cause), hl_cause_meaning(cause));
     hl_story_say("What decides it: %s", hl_cause_evidence(cause));
-    if (other != HL_CAUSE_NONE)
-        hl_story_say("Not excluded by this evidence: %s (%s)", hl_cause_name(other), hl_cause_meaning(other));
+    if (other == HL_CAUSE_NONE)
+        return;
+    hl_story_say("Not excluded by this evidence: %s (%s)", hl_cause_name(other), hl_cause_meaning(other));
+    hl_story_say("What would tell it apart: %s", hl_cause_evidence(other));
 }
 
 static void tell_remedy(const struct hl_story *story)

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../framework/program/random.h"
+#include "../framework/scenario/scenario.h"
 #include "../framework/search/reduce/belief.h"
 #include "../framework/search/reduce/bisect.h"
 #include "../framework/search/reduce/points.h"
+#include "../framework/search/reduce/schedules.h"
 #include "command.h"
 
 /*
@@ -285,4 +287,53 @@ Test(command, a_test_that_takes_too_long_hangs)
         0);
     command_said(&c, "first bad: git=");
     command_finish(&c);
+}
+
+/* The late clear of explore's hang: a schedule with its steps, and the one step that decides. */
+Test(schedules, the_first_step_behind_which_it_hangs_is_found_and_named)
+{
+    static const char text[] = "hanglab: 1\nname: late\nsubject: {mutant: late-clear}\n"
+                               "schedule: {mode: eager, sizes: [4], pdl: false}\n";
+    const struct hl_portfolio_options options = { .cover.ranks = 3,
+                                                  .explore = { .reduce = true, .seconds_max = 60 },
+                                                  .walk = { .seed = 1 } };
+    char file[] = "/tmp/hanglab-schedules-XXXXXX";
+    struct hl_scenario *scenario;
+    struct hl_portfolio found;
+    struct hl_schedules schedules;
+    struct hl_bisect_result result;
+    struct hl_error error;
+    const int fd = mkstemp(file);
+    cr_assert_geq(fd, 0);
+    close(fd);
+    cr_assert_eq(hl_scenario_parse("late", text, strlen(text), &scenario, &error), HL_STATUS_OK);
+    const struct hl_config *config = &scenario->cases[0].config;
+    cr_assert_eq(hl_portfolio_run(config, &options, &found, &error), HL_STATUS_OK, "%s", error.message);
+    cr_assert_eq(found.answer, HL_ANSWER_HANG);
+    const struct hl_schedule_of of = hl_portfolio_schedule_of(&found, &options);
+    cr_assert_eq(hl_path_write(found.space, &found.path, "late", &of, file, &error), HL_STATUS_OK);
+    cr_assert_eq(hl_schedules_init(&schedules, config, file, 1, &error), HL_STATUS_OK, "%s", error.message);
+    cr_expect_eq(schedules.n, (int)found.path.n + 1);
+
+    enum hl_shown ends[2][20];
+    cr_assert_eq(hl_schedules_run(&schedules, 0, 0, 20, ends[0], &error), HL_STATUS_OK);
+    cr_assert_eq(hl_schedules_run(&schedules, schedules.n - 1, 0, 20, ends[1], &error), HL_STATUS_OK);
+    for (int i = 0; i < 20; i++) {
+        cr_expect_eq(ends[0][i], HL_SHOWN_PASS);
+        cr_expect_eq(ends[1][i], HL_SHOWN_HANG);
+    }
+    const struct hl_bisect_options bisect = {
+        .points = schedules.n, .run = hl_schedules_run, .user = &schedules, .rates_differ = true
+    };
+    cr_assert_eq(hl_bisect(&bisect, &result, &error), HL_STATUS_OK);
+    cr_expect_eq(result.end, HL_BISECT_FOUND);
+    cr_expect_geq(result.probability, 0.99);
+    /* The store that the late clear erases. */
+    cr_expect_not_null(strstr(schedules.names[result.first_bad], "stores to"), "%s",
+                       schedules.names[result.first_bad]);
+    hl_bisect_result_finish(&result);
+    hl_schedules_finish(&schedules);
+    hl_portfolio_finish(&found);
+    hl_scenario_destroy(scenario);
+    unlink(file);
 }

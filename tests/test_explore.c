@@ -347,8 +347,9 @@ Test(explore, a_schedule_file_brings_the_hang_back)
     struct hl_story story;
     struct hl_error error;
     cr_assert_geq(fd, 0);
-    cr_assert_eq(hl_path_write(space, &explored.path, "test", file, &error), HL_STATUS_OK, "%s",
-                 error.message);
+    cr_assert_eq(
+        hl_path_write(space, &explored.path, "test", &(struct hl_schedule_of){ 3, 1, 0, 0 }, file, &error),
+        HL_STATUS_OK, "%s", error.message);
     cr_assert_eq(hl_path_read(space, file, &path, &error), HL_STATUS_OK, "%s", error.message);
     cr_assert_eq(path.n, explored.path.n);
     cr_expect_arr_eq(path.agents, explored.path.agents, path.n * sizeof *path.agents);

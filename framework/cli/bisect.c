@@ -7,6 +7,7 @@
 #include "../engine/engines.h"
 #include "../search/reduce/points.h"
 #include "../search/reduce/revisions.h"
+#include "../search/reduce/schedules.h"
 #include "bisect.h"
 #include "command.h"
 #include "one_case.h"
@@ -36,8 +37,9 @@ enum {
 static const struct argp_option options[] = {
     { "over", OPTION_OVER, "AXIS=GOOD..BAD", 0,
       "the axis: a parameter with a range or a list (schedule.pieces=1..9, schedule.sizes=8,64,512), "
-      "installed releases of a subject (flashinfer=0.6.2..0.6.15, from either end), or git revisions "
-      "(git=v1.0..main)",
+      "installed releases of a subject (flashinfer=0.6.2..0.6.15, from either end), git revisions "
+      "(git=v1.0..main), or the steps of a schedule that `hanglab explore --save-schedule` kept "
+      "(schedule=FILE)",
       0 },
     { "build", OPTION_BUILD, "CMD", 0, "over git: shell command that builds a revision, in its worktree", 0 },
     { "test", OPTION_TEST, "CMD", 0,
@@ -280,6 +282,25 @@ static int over_parameter(struct arguments *a, const struct hl_campaign_item *it
     return code;
 }
 
+static int over_schedules(struct arguments *a, const struct hl_campaign_item *item)
+{
+    struct hl_schedules schedules;
+    struct hl_error error;
+    struct hl_bisect_view view = {
+        .id = item->c->id, .axis = "step", .run = hl_schedules_run, .user = &schedules
+    };
+    const char *file = strchr(a->over, '=') + 1;
+    if (hl_schedules_init(&schedules, &item->c->config, file, (uint32_t)a->lab.run.seed, &error) !=
+        HL_STATUS_OK)
+        return hl_complain(&error);
+    view.names = schedules.names;
+    a->bisect.points = schedules.n;
+    a->bisect.rates_differ = view.rates_differ = true;
+    const int code = go(a, &view);
+    hl_schedules_finish(&schedules);
+    return code;
+}
+
 /* The case as a file of its own, for the commands; sets *ret_path to its absolute path. */
 static enum hl_status write_scenario(const struct arguments *a, const struct hl_campaign_item *item,
                                      char **ret_path, struct hl_error *error)
@@ -349,9 +370,10 @@ static int run(struct arguments *a)
     }
     if (a->lab.jobs == 0)
         a->lab.jobs = cuda ? 1 : hl_pool_default_jobs();
-    const int code = a->step                            ? step(a, &item)
-                     : strncmp(a->over, "git=", 4) == 0 ? over_git(a, a->name ? &item : NULL)
-                                                        : over_parameter(a, &item);
+    const int code = a->step                                 ? step(a, &item)
+                     : strncmp(a->over, "git=", 4) == 0      ? over_git(a, a->name ? &item : NULL)
+                     : strncmp(a->over, "schedule=", 9) == 0 ? over_schedules(a, &item)
+                                                             : over_parameter(a, &item);
     hl_inputs_finish(&inputs);
     return code;
 }

@@ -163,8 +163,9 @@ static enum hl_status tell_hang(const struct hl_explore_arguments *a, struct hl_
         status = hl_decide(f->search.space, &f->search.path, &f->decided, error);
     if (!status && f->decided.is_decided)
         status = hl_decided_describe(f->search.space, &f->decided, f->pair, error);
+    const struct hl_schedule_of of = hl_portfolio_schedule_of(&f->search, &a->search);
     if (!status && a->save)
-        status = hl_path_write(f->search.space, &f->search.path, f->c->id, a->save, error);
+        status = hl_path_write(f->search.space, &f->search.path, f->c->id, &of, a->save, error);
     return status;
 }
 
@@ -315,21 +316,15 @@ static int explore_case(struct hl_explore_arguments *a, const struct hl_campaign
 
 static int replay(const struct hl_explore_arguments *a, const struct hl_case *c)
 {
-    struct hl_cover cover;
     struct hl_space *space;
     struct hl_path path = { 0 };
     struct hl_story story;
     struct hl_error error;
-    enum hl_status status = hl_cover_make(&c->config, &a->search.cover, &cover, &error);
+    enum hl_status status = hl_schedule_load(&c->config, a->schedule, &space, &path, &error);
     if (status)
         return hl_complain(&error);
-    status = hl_space_create(&cover.spec, &space, &error);
-    if (status)
-        return hl_complain(&error);
-    status = hl_path_read(space, a->schedule, &path, &error);
     printf("%s, schedule %s\n\n", c->id, a->schedule);
-    if (!status)
-        status = hl_story_write(space, &path, stdout, &story, &error);
+    status = hl_story_write(space, &path, stdout, &story, &error);
     hl_path_finish(&path);
     hl_space_destroy(space);
     if (status)

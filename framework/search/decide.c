@@ -33,27 +33,48 @@ static uint64_t draw(uint64_t *random)
     return *random * 0x2545f4914f6cdd1du >> 32;
 }
 
-/* Agents one after the other, each as far as it goes (`far`), or one step of an agent drawn. */
+/* The agent behind `at`: the same while it goes on (attempts 1, and 2 backwards); else one that is drawn,
+ * among all (even ones) or among those that have had no turn of this round (odd ones). */
+static uint32_t choose(uint32_t n, uint16_t *order, uint32_t agents, uint32_t *place, bool stepped,
+                       uint64_t *random)
+{
+    if (n <= 2)
+        *place = stepped ? *place : (*place + 1) % agents;
+    else if (n % 2 == 0)
+        *place = (uint32_t)(draw(random) % agents);
+    else
+        *place = (*place + 1) % agents;
+    if (n <= 2)
+        return n == 2 ? agents - 1 - *place : *place;
+    if (n % 2 == 1) { /* a place is filled as it is come to: a shuffle that goes on for ever */
+        const uint32_t other = *place + (uint32_t)(draw(random) % (agents - *place));
+        const uint16_t agent = order[*place];
+        order[*place] = order[other];
+        order[other] = agent;
+    }
+    return order[*place];
+}
+
 static enum hl_status step_about(struct hl_space *s, uint32_t n, uint32_t steps, struct hl_path *agents,
                                  struct hl_error *error)
 {
     uint64_t random = 0x9e3779b97f4a7c15u * (n + 1);
-    uint32_t blocked = 0;
-    const bool far = n <= 2;
-    for (uint32_t at = 0; agents->n < steps && blocked < s->agents;) {
-        const uint32_t agent = n == 2 ? s->agents - 1 - at : at;
-        const bool stepped = hl_space_step(s, agent);
-        const enum hl_status status = stepped ? hl_path_append(agents, agent, 1, error) : HL_STATUS_OK;
-        if (status)
-            return status;
+    uint32_t blocked = 0, place = s->agents - 1;
+    bool stepped = false;
+    uint16_t *order = malloc(s->agents * sizeof *order);
+    enum hl_status status =
+        order ? HL_STATUS_OK : hl_fail(error, HL_STATUS_MEMORY, "out of memory for a schedule");
+    for (uint32_t i = 0; order && i < s->agents; i++)
+        order[i] = (uint16_t)i;
+    while (!status && agents->n < steps &&
+           blocked < 20 * s->agents) { /* 20: blocked by bad luck is no harm */
+        const uint32_t agent = choose(n, order, s->agents, &place, stepped, &random);
+        stepped = hl_space_step(s, agent);
+        status = stepped ? hl_path_append(agents, agent, 1, error) : HL_STATUS_OK;
         blocked = stepped ? 0 : blocked + 1;
-        if (far && stepped)
-            continue;
-        at = (at + 1) % s->agents;
-        if (!far && stepped)
-            at = (uint32_t)(draw(&random) % s->agents);
     }
-    return HL_STATUS_OK;
+    free(order);
+    return status;
 }
 
 enum hl_status hl_decide_attempt(struct hl_space *s, uint32_t n, uint32_t steps, struct hl_path *ret_lanes,

@@ -182,6 +182,37 @@ void hl_portfolio_finish(struct hl_portfolio *p)
     hl_path_finish(&p->walked.path);
 }
 
+struct hl_schedule_of hl_portfolio_schedule_of(const struct hl_portfolio *p,
+                                               const struct hl_portfolio_options *o)
+{
+    return (struct hl_schedule_of){ p->cover.spec.ranks, o->cover.tokens_max, p->cover.rounds,
+                                    p->cover.spec.payload };
+}
+
+enum hl_status hl_schedule_load(const struct hl_config *config, const char *file, struct hl_space **ret_space,
+                                struct hl_path *ret_path, struct hl_error *error)
+{
+    struct hl_schedule_of of;
+    struct hl_cover cover;
+    struct hl_space *space;
+    enum hl_status status = hl_path_read_head(file, &of, error);
+    if (!status)
+        status = hl_cover_make(config, &(struct hl_cover_options){ of.ranks, of.tokens_max, of.rounds },
+                               &cover, error);
+    if (status)
+        return status;
+    cover.spec.payload = of.payload;
+    status = hl_space_create(&cover.spec, &space, error);
+    if (status)
+        return status;
+    status = hl_path_read(space, file, ret_path, error);
+    if (status)
+        hl_space_destroy(space);
+    else
+        *ret_space = space;
+    return status;
+}
+
 enum hl_status hl_portfolio_identity(const struct hl_config *config,
                                      const struct hl_portfolio_options *options, const char *build,
                                      char **ret_identity, struct hl_error *error)

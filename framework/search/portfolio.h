@@ -3,6 +3,7 @@
 #pragma once
 #include "checkpoint.h"
 #include "cover.h"
+#include "story.h"
 #include "walk.h"
 
 /* Rounds of calls that random schedules take of a case whose calls do not end. */
@@ -32,6 +33,12 @@ struct hl_portfolio {
 enum hl_status hl_portfolio_run(const struct hl_config *config, const struct hl_portfolio_options *options,
                                 struct hl_portfolio *ret_portfolio, struct hl_error *error);
 void hl_portfolio_finish(struct hl_portfolio *portfolio);
+
+/* What the schedule of a hang belongs to, and such a schedule with its space again. */
+struct hl_schedule_of hl_portfolio_schedule_of(const struct hl_portfolio *portfolio,
+                                               const struct hl_portfolio_options *options);
+enum hl_status hl_schedule_load(const struct hl_config *config, const char *file, struct hl_space **ret_space,
+                                struct hl_path *ret_path, struct hl_error *error);
 
 /* What a checkpoint of this search belongs to: the build, the case, what of it is covered. free() it. */
 enum hl_status hl_portfolio_identity(const struct hl_config *config,

@@ -8,7 +8,7 @@
 static const char head[] = "hanglab-schedule: 1";
 
 enum hl_status hl_path_write(const struct hl_space *s, const struct hl_path *path, const char *name,
-                             const char *file, struct hl_error *error)
+                             const struct hl_schedule_of *of, const char *file, struct hl_error *error)
 {
     char temporary[4096];
     if (snprintf(temporary, sizeof temporary, "%s.tmp", file) >= (int)sizeof temporary)
@@ -16,7 +16,8 @@ enum hl_status hl_path_write(const struct hl_space *s, const struct hl_path *pat
     FILE *out = fopen(temporary, "w");
     if (!out)
         return hl_fail(error, HL_STATUS_IO, "cannot write %s: %s", temporary, strerror(errno));
-    fprintf(out, "%s\n# case %s; a line is: agent, number of its steps in a row\nagents: %u\n", head, name,
+    fprintf(out, "%s\n# case %s; a line is: agent, number of its steps in a row\n", head, name);
+    fprintf(out, "searched: %d %u %u %u\nagents: %u\n", of->ranks, of->tokens_max, of->rounds, of->payload,
             s->agents);
     for (uint32_t i = 0, n; i < path->n; i += n) {
         for (n = 1; i + n < path->n && path->agents[i + n] == path->agents[i]; n++) {
@@ -48,6 +49,26 @@ enum hl_status hl_path_append(struct hl_path *path, uint32_t agent, uint32_t n, 
     return HL_STATUS_OK;
 }
 
+enum hl_status hl_path_read_head(const char *file, struct hl_schedule_of *ret_of, struct hl_error *error)
+{
+    char line[256];
+    struct hl_schedule_of of;
+    bool found = false;
+    FILE *in = fopen(file, "r");
+    if (!in)
+        return hl_fail(error, HL_STATUS_IO, "cannot read %s: %s", file, strerror(errno));
+    const bool is_one = fgets(line, sizeof line, in) && strncmp(line, head, sizeof head - 1) == 0;
+    while (is_one && !found && fgets(line, sizeof line, in))
+        found =
+            sscanf(line, "searched: %d %u %u %u", &of.ranks, &of.tokens_max, &of.rounds, &of.payload) == 4;
+    fclose(in);
+    if (!found)
+        return hl_fail(error, HL_STATUS_USAGE,
+                       "%s:1: not a schedule file: expected '%s', and what was searched", file, head);
+    *ret_of = of;
+    return HL_STATUS_OK;
+}
+
 static enum hl_status read_lines(const struct hl_space *s, FILE *in, const char *file, struct hl_path *path,
                                  struct hl_error *error)
 {
@@ -56,7 +77,7 @@ static enum hl_status read_lines(const struct hl_space *s, FILE *in, const char 
     if (!fgets(line, sizeof line, in) || strncmp(line, head, sizeof head - 1) != 0)
         return hl_fail(error, HL_STATUS_USAGE, "%s:1: not a schedule file: expected '%s'", file, head);
     for (int number = 2; fgets(line, sizeof line, in); number++) {
-        if (line[0] == '#' || sscanf(line, "agents: %u", &agents) == 1)
+        if (line[0] == '#' || strncmp(line, "searched:", 9) == 0 || sscanf(line, "agents: %u", &agents) == 1)
             continue;
         if (sscanf(line, "%u %u", &agent, &n) != 2 || agent >= s->agents || n == 0)
             return hl_fail(error, HL_STATUS_USAGE, "%s:%d: expected an agent (0..%u) and a number of steps",

@@ -169,7 +169,7 @@ static void note_store(struct teller *t, struct block *b, const struct hl_space_
 static bool is_alone(const struct teller *t)
 {
     const uint32_t at = t->listener ? t->listener->alone : UINT32_MAX;
-    return at != UINT32_MAX && t->at - at <= 2;
+    return (t->listener && t->listener->each) || (at != UINT32_MAX && t->at - at <= 2);
 }
 
 static bool take_step(struct teller *t, uint32_t agent)

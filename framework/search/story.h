@@ -22,6 +22,7 @@ struct hl_story_listener {
     void (*wait)(void *user, const char *sentence); /* at the end: each wait that cannot pass */
     void *user;
     uint32_t alone; /* this step and the next are turns of their own; UINT32_MAX: as they come */
+    bool each;      /* every step is a turn of its own */
 };
 
 /* Replays `path` from the start. Fails when the path does not belong to this space. */
@@ -32,8 +33,14 @@ enum hl_status hl_story_tell(struct hl_space *space, const struct hl_path *path,
 enum hl_status hl_story_write(struct hl_space *space, const struct hl_path *path, FILE *out,
                               struct hl_story *ret_story, struct hl_error *error);
 
-/* Schedule files: a head line, then "agent steps" a line. */
+/* Schedule files: a head line, what of the case was searched, then "agent steps" a line. */
+struct hl_schedule_of {
+    int ranks;
+    uint32_t tokens_max, rounds; /* as asked for; 0: as the case has them */
+    uint32_t payload;            /* the word of its rows; 0: real data */
+};
 enum hl_status hl_path_write(const struct hl_space *space, const struct hl_path *path, const char *name,
-                             const char *file, struct hl_error *error);
+                             const struct hl_schedule_of *of, const char *file, struct hl_error *error);
 enum hl_status hl_path_read(const struct hl_space *space, const char *file, struct hl_path *ret_path,
                             struct hl_error *error);
+enum hl_status hl_path_read_head(const char *file, struct hl_schedule_of *ret_of, struct hl_error *error);

@@ -29,7 +29,9 @@
 #define AUTO_LOW_NS 5000000000u
 #define AUTO_HIGH_NS 300000000000u
 #define ANSWER_MS 1000
-#define BUNDLES_MAX 16
+/* Of a program that stands still again and again: so many bundles are written, and so many stories told. */
+#define BUNDLES_MAX 1024
+#define STORIES_MAX 8
 
 struct watch {
     uint64_t threshold_ns; /* 0: auto */
@@ -209,7 +211,7 @@ static void report_stall(struct watch *w)
         return;
     w->stalled = true;
     if (w->reports < BUNDLES_MAX)
-        write_bundle(w, true);
+        write_bundle(w, w->reports < STORIES_MAX);
     hl_watch_classify(&w->report, &finding);
     fprintf(stderr, "hanglab watch: no progress for %.1f s: %s (%s)\n  %s\n", seconds(w->report.stalled_ns),
             hl_cause_name(finding.cause), hl_words_name(&hl_words_certainties, finding.certainty),

@@ -23,6 +23,9 @@ void hl_evidence_finish(struct hl_evidence *evidence)
     for (int r = 0; r < HL_RANKS_MAX; r++)
         free(evidence->rank[r].threads);
     free(evidence->slots);
+    free(evidence->devices);
+    evidence->devices = NULL;
+    evidence->n_devices = 0;
     evidence->slots = NULL;
     evidence->n_slots = 0;
 }
@@ -239,6 +242,16 @@ static void collect_hosts(const struct hl_probe *probe, struct hl_evidence *evid
     }
 }
 
+static int collect_devices(const struct hl_probe *probe, struct hl_evidence *evidence)
+{
+    evidence->devices = calloc((size_t)probe->devices, sizeof *evidence->devices);
+    if (!evidence->devices)
+        return -1;
+    for (; evidence->n_devices < probe->devices; evidence->n_devices++)
+        probe->device(probe->user, evidence->n_devices, &evidence->devices[evidence->n_devices]);
+    return 0;
+}
+
 int hl_watch_collect(struct hl_watch *watch, const struct hl_probe *probe, uint64_t now_ns,
                      struct hl_evidence *evidence)
 {
@@ -256,6 +269,8 @@ int hl_watch_collect(struct hl_watch *watch, const struct hl_probe *probe, uint6
     collect_hosts(probe, evidence);
     if (evidence->hung && probe->host_place)
         hl_collect_threads(probe, evidence);
+    if (evidence->hung && probe->devices > 0 && collect_devices(probe, evidence) < 0)
+        return -1;
     if (probe->is_serialised)
         evidence->serialised = probe->is_serialised(probe->user);
     if (probe->strikes)

@@ -3,6 +3,7 @@
  * Built by the watchdog from the feed and a probe, written as a bundle (design section 9), read back from
  * one. It knows no scenario and no fault list. */
 #pragma once
+#include "cupti/device.h"
 #include "feed.h"
 #include "probe.h"
 
@@ -151,10 +152,12 @@ struct hl_evidence {
     struct hl_divergence lag; /* the first call that ranks issued in different rounds of their programs */
     struct hl_wrong_result wrong;
     struct hl_stray_write stray;
-    uint64_t records_dropped; /* pending calls whose record the watchdog could not keep */
-    uint64_t calls_checked;   /* by the oracle */
-    uint32_t faults_fired;    /* bit per fault of the configuration; not for the classifier */
-    uint32_t strikes;         /* of a mutant that strikes at one place, UINT32_MAX not known; nor is this */
+    uint64_t records_dropped;           /* pending calls whose record the watchdog could not keep */
+    uint64_t calls_checked;             /* by the oracle */
+    struct hl_device_evidence *devices; /* of the processes that CUPTI watched */
+    int n_devices;
+    uint32_t faults_fired; /* bit per fault of the configuration; not for the classifier */
+    uint32_t strikes;      /* of a mutant that strikes at one place, UINT32_MAX not known; nor is this */
 };
 
 void hl_evidence_init(struct hl_evidence *evidence);

@@ -2,6 +2,7 @@
  *
  * An engine (or a recording) implements it; no call may block on stuck GPU work. */
 #pragma once
+#include "cupti/device.h"
 #include "feed.h"
 
 enum hl_host_state { HL_HOST_RUNNING, HL_HOST_BLOCKED, HL_HOST_EXITED, HL_HOST_DEAD };
@@ -60,6 +61,9 @@ struct hl_probe {
     struct hl_stray_write (*stray_write)(void *user);
     /* Does a tool (a profiler, a debugger) let kernels of different ranks run one after another only? */
     bool (*is_serialised)(void *user);
+    /* Processes that CUPTI watches, and what the device and the driver of one are doing. */
+    int devices;
+    void (*device)(void *user, int index, struct hl_device_evidence *ret_evidence);
     enum hl_device_answer (*device_answer)(void *user, int rank);
     /* How often a mutant has struck that does so at one place. */
     uint32_t (*strikes)(void *user);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "../scenario/words.h"
 #include "bundle_json.h"
+#include "device_json.h"
 #include "folder.h"
 
 /* One file of a bundle. Returns 0, or -1 when out of memory or the stream failed. */
@@ -63,6 +64,12 @@ static int write_slots(const struct hl_bundle *b, int rank, int workspace, FILE 
     (void)rank;
     (void)workspace;
     return write_json(hl_bundle_slots_json(b), out);
+}
+static int write_pc(const struct hl_bundle *b, int rank, int workspace, FILE *out)
+{
+    (void)rank;
+    (void)workspace;
+    return write_json(hl_pc_json(b->evidence->devices, b->evidence->n_devices), out);
 }
 static int write_timeline(const struct hl_bundle *b, int rank, int workspace, FILE *out)
 {
@@ -190,6 +197,8 @@ static int fill(const void *user, const char *folder)
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         if (add_file(b, folder, files[i].name, 0, 0, files[i].write_file) < 0)
             return -1;
+    if (b->evidence->n_devices > 0 && add_file(b, folder, "pc.json", 0, 0, write_pc) < 0)
+        return -1;
     for (int rank = 0; rank < b->evidence->ranks; rank++)
         if (add_rank_files(b, folder, rank) < 0)
             return -1;

@@ -1,8 +1,8 @@
 /* Evidence bundles: what a hung, wrong or crashed run leaves behind (design section 9).
  *
  * OUT/evidence/<case>/<run>/ = verdict.json, scenario.yaml, repro.sh, timeline.jsonl, flags.json, slots.json,
- * workspace-rank<r>-<w>.bin, stacks/rank<r>.txt. It is whole or absent: written under a temporary name, every
- * file fsynced, then renamed; a bundle that was there before is replaced in the same step. */
+ * pc.json, workspace-rank<r>-<w>.bin, stacks/rank<r>.txt. It is whole or absent: written under a temporary
+ * name, every file fsynced, then renamed; a bundle that was there before is replaced in the same step. */
 #pragma once
 #include "run.h"
 #include "timeline.h"

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include "../program/resolve.h"
 #include "../scenario/words.h"
+#include "device_json.h"
 #include "names.h"
 
 #define NEVER UINT64_MAX
@@ -242,6 +243,15 @@ static void add_finding(json_t *json, const struct hl_finding *f)
         set(json, "culprit", culprit);
 }
 
+static json_t *devices_json(const struct hl_evidence *e)
+{
+    json_t *devices = json_array();
+    for (int i = 0; i < e->n_devices; i++)
+        if (e->devices[i].known)
+            json_array_append_new(devices, hl_device_json(&e->devices[i]));
+    return devices;
+}
+
 json_t *hl_bundle_verdict_json(const struct hl_bundle *b)
 {
     const struct hl_evidence *e = b->evidence;
@@ -260,6 +270,8 @@ json_t *hl_bundle_verdict_json(const struct hl_bundle *b)
     set(json, "hung", json_boolean(e->hung));
     set(json, "quiescent", json_boolean(e->quiescent));
     set(json, "calls_checked", json_integer((json_int_t)e->calls_checked));
+    if (e->n_devices > 0)
+        set(json, "devices", devices_json(e));
     if (e->crashed)
         set(json, "crash", json_string(e->crash_reason));
     if (e->wrong.kind != HL_WRONG_NONE)

@@ -54,7 +54,7 @@ static json_t *unfinished_json(const struct hl_device_evidence *d)
     return json;
 }
 
-static json_t *call_json(const struct hl_device_evidence *d, const struct hl_device_call *call)
+static json_t *call_json(const struct hl_device_evidence *d, const struct hl_inflight_call *call)
 {
     const uint64_t for_ns = d->time_ns > call->since_ns ? d->time_ns - call->since_ns : 0;
     json_t *json = json_pack("{s:I, s:s, s:I}", "tid", (json_int_t)call->tid, "call", hl_api_name(call->api),

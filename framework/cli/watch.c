@@ -156,7 +156,9 @@ static bool collect(struct watch *w)
 {
     struct hl_watch_report *r = &w->report;
     report_finish(r);
+    const uint64_t ask_ns = now_ns();
     hl_job_ask(&w->job, ANSWER_MS);
+    r->asked_ns = now_ns() - ask_ns;
     r->processes = calloc((size_t)w->job.n + 1, sizeof *r->processes);
     if (!r->processes)
         return false;
@@ -168,7 +170,9 @@ static bool collect(struct watch *w)
     for (; r->n < w->job.n; r->n++) {
         struct hl_watch_process *process = &r->processes[r->n];
         collect_process(w, &w->job.watched[r->n], process);
+        const uint64_t stack_ns = now_ns();
         process->stack = read_stack(w->job.watched[r->n].pid);
+        r->stacks_ns += now_ns() - stack_ns;
         const struct hl_stall *stall = &process->device.stall;
         const uint64_t for_ns = stall->kind ? process->device.time_ns - stall->since_ns : 0;
         if (for_ns > r->stalled_ns) {

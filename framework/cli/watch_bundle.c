@@ -53,6 +53,10 @@ static int write_verdict(const void *user, FILE *out)
         hl_words_name(&hl_words_certainties, f.certainty), "summary", text_json(f.summary), "time_ns",
         (json_int_t)r->time_ns, "stalled_ns", (json_int_t)r->stalled_ns, "threshold_ns",
         (json_int_t)r->threshold_ns, "hung", r->resumed_ns == 0, "devices", processes_json(r));
+    if (json)
+        json_object_set_new(json, "took",
+                            json_pack("{s:I, s:I}", "asking_ns", (json_int_t)r->asked_ns, "stacks_ns",
+                                      (json_int_t)r->stacks_ns));
     json_t *culprit = hl_culprit_json(&f.culprit);
     if (json && culprit)
         json_object_set_new(json, "culprit", culprit);

@@ -21,7 +21,8 @@ struct hl_watch_report {
     uint64_t time_ns; /* since the start of the command */
     uint64_t stalled_ns;
     uint64_t threshold_ns;
-    uint64_t resumed_ns; /* it went on after so long: slow, and not a hang; 0: it has not */
+    uint64_t asked_ns, stacks_ns; /* what collecting took: answers of the processes, and their stacks */
+    uint64_t resumed_ns;          /* it went on after so long: slow, and not a hang; 0: it has not */
 };
 
 /* Cause, certainty and a sentence: what the evidence decides. */

@@ -118,7 +118,7 @@ static void on_launched(enum hl_api api, CUpti_CallbackId id, const CUpti_Callba
     memcpy(launch.grid, from.grid, sizeof launch.grid);
     memcpy(launch.block, from.block, sizeof launch.block);
     hl_page_launch(page, stream, &launch);
-    hl_events_mark(stream);
+    hl_events_mark(stream, from.exec != NULL);
 }
 
 static void on_exit_of(enum hl_api api, CUpti_CallbackId id, const CUpti_CallbackData *data)

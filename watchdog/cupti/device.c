@@ -10,9 +10,9 @@ static void copy_name(char to[HL_PAGE_NAME_MAX], const char *from)
 
 static void add_call(struct hl_device_evidence *e, const struct hl_page *page, const struct hl_page_thread *t)
 {
-    struct hl_device_call call = { .tid = atomic_load(&t->tid),
-                                   .api = (enum hl_api)atomic_load(&t->api),
-                                   .since_ns = atomic_load(&t->since_ns) };
+    struct hl_inflight_call call = { .tid = atomic_load(&t->tid),
+                                     .api = (enum hl_api)atomic_load(&t->api),
+                                     .since_ns = atomic_load(&t->since_ns) };
     copy_name(call.kernel, hl_kernel_name(page, t->kernel));
     int at = e->n_calls;
     while (at > 0 && call.since_ns < e->calls[at - 1].since_ns)

@@ -7,7 +7,7 @@
 #define HL_DEVICE_LINES_MAX 24
 
 /* A driver call that a thread is in. */
-struct hl_device_call {
+struct hl_inflight_call {
     uint32_t tid;
     enum hl_api api;
     uint64_t since_ns;
@@ -30,11 +30,11 @@ struct hl_device_evidence {
     enum hl_page_state state;
     char lacks[256]; /* what of the detail is missing, and why */
     struct hl_stall stall;
-    uint64_t time_ns;                                 /* of the collection */
-    struct hl_unfinished unfinished;                  /* where stall.stream is one */
-    char kernel[HL_PAGE_NAME_MAX];                    /* that does not end; "" not known */
-    char before[HL_PAGE_NAME_MAX];                    /* the node before it in its graph */
-    struct hl_device_call calls[HL_DEVICE_CALLS_MAX]; /* the longest first */
+    uint64_t time_ns;                                   /* of the collection */
+    struct hl_unfinished unfinished;                    /* where stall.stream is one */
+    char kernel[HL_PAGE_NAME_MAX];                      /* that does not end; "" not known */
+    char before[HL_PAGE_NAME_MAX];                      /* the node before it in its graph */
+    struct hl_inflight_call calls[HL_DEVICE_CALLS_MAX]; /* the longest first */
     int n_calls;
     uint64_t samples;
     struct hl_device_line lines[HL_DEVICE_LINES_MAX]; /* the hottest first */

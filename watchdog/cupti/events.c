@@ -76,14 +76,14 @@ static void record(uint32_t stream)
     atomic_flag_clear(&e->busy);
 }
 
-void hl_events_mark(uint32_t stream)
+void hl_events_mark(uint32_t stream, bool graph)
 {
     const struct hl_page_stream *s = &hl_watcher.page->streams[stream];
     const uint32_t outstanding = atomic_load(&all[stream].recorded) - atomic_load(&all[stream].seen);
     uint64_t apart = 1;
     for (uint32_t i = OUTSTANDING_APART; i <= outstanding; i += OUTSTANDING_APART)
         apart *= LAUNCHES_APART;
-    if (atomic_load(&s->launched) - atomic_load(&s->marked) >= apart && outstanding + 1 < EVENTS)
+    if ((graph || atomic_load(&s->launched) - atomic_load(&s->marked) >= apart) && outstanding + 1 < EVENTS)
         record(stream); /* the last one is for who is about to wait */
 }
 

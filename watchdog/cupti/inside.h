@@ -25,7 +25,7 @@ bool hl_callbacks_start(void);
 
 /* events.c: how a stream's progress is known. Events are recorded behind launches, in the thread that has
  * launched; so nothing is put on a stream that is being captured. */
-void hl_events_mark(uint32_t stream);
+void hl_events_mark(uint32_t stream, bool graph);
 /* Puts one behind the launches of all streams that have none, before a thread waits for the device. */
 void hl_events_mark_all(CUcontext context);
 /* No stream but a thread's own gets an event while any is being captured. */

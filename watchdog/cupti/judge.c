@@ -1,6 +1,7 @@
 /* Stalls and unfinished work, from a page alone. */
 #include "judge.h"
 #include <stddef.h>
+#include <string.h>
 
 static bool has_stopped(uint64_t since_ns, uint64_t until_ns, uint64_t threshold_ns)
 {
@@ -148,6 +149,50 @@ static enum hl_device_state device_state(const struct hl_page *page)
     return atomic_load(&page->n_samples) ? HL_DEVICE_SPINS : HL_DEVICE_IDLE;
 }
 
+/* The first node of a graph that is the kernel of that name; HL_PAGE_NONE: it has none. */
+static uint32_t find_named_node(const struct hl_page *page, uint32_t graph, const char *name)
+{
+    const uint32_t n = atomic_load(&page->n_nodes);
+    uint32_t index = 0;
+    for (uint32_t i = n > HL_PAGE_NODES ? n - HL_PAGE_NODES : 0; i < n; i++) {
+        const struct hl_page_node *node = &page->nodes[i % HL_PAGE_NODES];
+        if (atomic_load(&node->graph) != graph)
+            continue;
+        if (strcmp(hl_kernel_name(page, node->kernel), name) == 0)
+            return index;
+        index++;
+    }
+    return HL_PAGE_NONE;
+}
+
+/* An event stands behind several launches at times: the one that spins is the first that has the sampled
+ * kernel, by itself or in its graph. */
+static void name_by_samples(const struct hl_page *page, uint32_t stream, struct hl_unfinished *u)
+{
+    const struct hl_page_stream *s = &page->streams[stream];
+    const uint64_t launched = atomic_load(&s->launched);
+    u->kernel = hl_hottest_kernel(page);
+    u->by_samples = true;
+    const char *name = hl_kernel_name(page, u->kernel);
+    for (uint64_t number = u->number; number < launched; number++) {
+        const struct hl_page_launch *launch = &s->launch[number % HL_PAGE_LAUNCHES];
+        const bool graph = launch->exec < HL_PAGE_EXECS;
+        const uint32_t node =
+            graph ? find_named_node(page, page->execs[launch->exec].graph, name) : HL_PAGE_NONE;
+        if (node == HL_PAGE_NONE && (graph || strcmp(hl_kernel_name(page, launch->kernel), name) != 0))
+            continue;
+        u->number = number;
+        u->behind = launched - number - 1;
+        u->launch = *launch;
+        u->nodes = 0;
+        if (graph)
+            find_node(page, page->execs[launch->exec].graph, u);
+        u->kernel = hl_hottest_kernel(page); /* and not what find_node() makes of it */
+        u->node = node;
+        return;
+    }
+}
+
 struct hl_unfinished hl_find_unfinished(const struct hl_page *page, uint32_t stream)
 {
     const struct hl_page_stream *s = &page->streams[stream];
@@ -171,10 +216,8 @@ struct hl_unfinished hl_find_unfinished(const struct hl_page *page, uint32_t str
     else
         u.kernel = u.launch.kernel;
     u.device = device_state(page);
-    if (u.device == HL_DEVICE_SPINS && (u.kernel == HL_PAGE_NONE || !u.by_record)) {
-        u.kernel = hl_hottest_kernel(page);
-        u.by_samples = true;
-    }
+    if (u.device == HL_DEVICE_SPINS && (u.kernel == HL_PAGE_NONE || !u.by_record))
+        name_by_samples(page, stream, &u);
     return u;
 }
 

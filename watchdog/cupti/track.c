@@ -235,10 +235,11 @@ void hl_page_node(struct hl_page *page, uint32_t graph, uint64_t id, uint32_t ty
     struct hl_page_thread *t = thread == HL_PAGE_NONE ? NULL : &page->threads[thread];
     HL_FEED("node %u %llx %u %u", graph, (unsigned long long)id, type, t ? atomic_load(&t->tid) : 0);
     struct hl_page_node *node = new_node(page, id, type);
-    if (t && hl_api_kind(atomic_load(&t->api)) == HL_API_LAUNCH) {
+    const enum hl_api api = t ? (enum hl_api)atomic_load(&t->api) : HL_API_NONE;
+    if (api != HL_API_NONE && hl_api_kind(api) == HL_API_LAUNCH)
         node->kernel = t->kernel;
+    if (api != HL_API_NONE && (hl_api_kind(api) == HL_API_LAUNCH || hl_api_kind(api) == HL_API_GRAPH))
         t->recorded = true;
-    }
     atomic_store(&node->graph, graph);
 }
 

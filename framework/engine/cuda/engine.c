@@ -19,6 +19,7 @@
 #include "events.h"
 #include "runner.h"
 #include "../../program/resolve.h"
+#include "witness.h"
 
 #define SET_UP_MS 60000
 #define START_MS 120000
@@ -61,6 +62,7 @@ static void kill_runner(void)
     }
     close(runner.fd);
     munmap(runner.shared, runner.shared_bytes);
+    hl_witness_finish();
     runner = (struct runner_handle){ 0 };
 }
 
@@ -89,7 +91,7 @@ _Noreturn static void runner_main(int fd, struct hl_shared *shared, uint64_t byt
     hl_cuda_runner(3, shared, bytes);
 }
 
-static enum hl_status start_runner(uint64_t copies_bytes, struct hl_error *error)
+static enum hl_status start_runner(uint64_t copies_bytes, enum hl_detail detail, struct hl_error *error)
 {
     int fds[2];
     const uint64_t bytes = (sizeof(struct hl_shared) + copies_bytes + 4095) / 4096 * 4096;
@@ -102,6 +104,13 @@ static enum hl_status start_runner(uint64_t copies_bytes, struct hl_error *error
         munmap(shared, bytes);
         return hl_fail(error, HL_STATUS_INTERNAL, "cannot make a socket: %s", strerror(errno));
     }
+    enum hl_status status = hl_witness_init(detail, 1, error);
+    if (status) {
+        close(fds[0]);
+        close(fds[1]);
+        munmap(shared, bytes);
+        return status;
+    }
     fflush(NULL);
     const pid_t pid = fork();
     if (pid == 0)
@@ -110,31 +119,34 @@ static enum hl_status start_runner(uint64_t copies_bytes, struct hl_error *error
     if (pid < 0) {
         close(fds[0]);
         munmap(shared, bytes);
+        hl_witness_finish();
         return hl_fail(error, HL_STATUS_INTERNAL, "cannot start the process that runs CUDA: %s",
                        strerror(errno));
     }
     runner = (struct runner_handle){
         .pid = pid, .owner = getpid(), .fd = fds[0], .shared = shared, .shared_bytes = bytes
     };
-    const enum hl_status status = receive_reply(SET_UP_MS, "start CUDA", error);
+    status = receive_reply(SET_UP_MS, "start CUDA", error);
     if (status)
         kill_runner();
     return status;
 }
 
 /* A runner with room for the rows to check. One with too little makes way for a larger one. */
-static enum hl_status need_runner(uint64_t copies_bytes, struct hl_error *error)
+static enum hl_status need_runner(uint64_t copies_bytes, enum hl_detail detail, struct hl_error *error)
 {
-    if (runner.pid && (runner.owner != getpid() || runner.shared->copies_bytes < copies_bytes))
+    if (runner.pid &&
+        (runner.owner != getpid() || runner.shared->copies_bytes < copies_bytes || !hl_witness_fits(detail)))
         kill_runner();
     if (runner.pid)
         return HL_STATUS_OK;
-    return start_runner(copies_bytes > HL_CUDA_SAMPLE_BYTES ? copies_bytes : HL_CUDA_SAMPLE_BYTES, error);
+    return start_runner(copies_bytes > HL_CUDA_SAMPLE_BYTES ? copies_bytes : HL_CUDA_SAMPLE_BYTES, detail,
+                        error);
 }
 
 enum hl_status hl_cuda_find_gpu(struct hl_error *error)
 {
-    const enum hl_status status = need_runner(0, error);
+    const enum hl_status status = need_runner(0, HL_DETAIL_LIGHT, error);
     kill_runner(); /* the supervisor needs none; its workers start their own */
     return status;
 }
@@ -209,7 +221,7 @@ static enum hl_status start(const struct hl_run_spec *spec, struct hl_run **ret_
     if (!status)
         status = check_config(spec->config, &run->plan, error);
     if (!status)
-        status = need_runner(run->plan.sample_bytes, error);
+        status = need_runner(run->plan.sample_bytes, spec->config->watchdog.detail, error);
     if (status == HL_STATUS_NO_GPU) /* there was one when the engine was chosen: nothing to skip in silence */
         status = error->status = HL_STATUS_INTERNAL;
     if (!status) {
@@ -390,6 +402,12 @@ static struct hl_word_history probe_word_history(void *user, int rank, int works
     return (struct hl_word_history){ .known = false, .stored_by = -1, .cleared_by = -1 };
 }
 
+static void probe_device(void *user, int index, struct hl_device_evidence *ret_evidence)
+{
+    (void)user;
+    hl_witness_collect(index, ret_evidence);
+}
+
 static struct hl_probe probe(struct hl_run *run)
 {
     return (struct hl_probe){ .user = run,
@@ -400,6 +418,8 @@ static struct hl_probe probe(struct hl_run *run)
                               .host_state = probe_host_state,
                               .host_stack = probe_host_stack,
                               .residency = probe_residency,
+                              .devices = hl_witness_count(),
+                              .device = probe_device,
                               .word_history = probe_word_history };
 }
 

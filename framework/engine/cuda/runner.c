@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "nccl.h"
+#include "witness.h"
 
 #define STAGING_WORDS 65536u
 /* An aborted run gets so long to leave the device. */
@@ -425,6 +426,7 @@ _Noreturn void hl_cuda_runner(int fd, struct hl_shared *shared, uint64_t shared_
     prctl(PR_SET_TIMERSLACK, 1000ul); /* short naps are short */
     setenv("CUDA_MODULE_LOADING", "EAGER", 1);
     setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+    hl_witness_begin(0);
     const enum hl_status status = set_up(&runner, shared_bytes, &error);
     answer(&runner, status, &error, 0);
     struct hl_request request;

@@ -110,6 +110,7 @@ static void measure_cost(const char *how)
 
 int main(int argc, char **argv)
 {
+    setvbuf(stdout, NULL, _IOLBF, 0);
     const int hangs = argc > 1 ? atoi(argv[1]) : 500;
     const ssize_t n = readlink("/proc/self/exe", folder, sizeof folder - 1);
     hl_bench_require(n > 0 && hangs >= 4 && hangs <= HANGS_MAX, "bench_watch [HANGS]");

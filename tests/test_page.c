@@ -1,7 +1,6 @@
 /* Pages of watched processes: what is written by callbacks is read as stalls, unfinished work and evidence.
  */
 #include <criterion/criterion.h>
-#include <glob.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -325,4 +324,68 @@ Test(page, a_damaged_recording_is_refused_with_its_line)
     FILE *in = fmemopen(text, strlen(text), "r");
     cr_assert_eq(hl_feed_play(in, page), 2);
     fclose(in);
+}
+
+/*
+ * Recordings of an H100 (tests/bench/cuda/hangs.cu under `hanglab watch`)
+ */
+
+static void play(const char *name, enum hl_page_detail detail)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/tests/recordings/h100/%s.feed", getenv("HANGLAB_SOURCE"), name);
+    FILE *in = fopen(path, "r");
+    cr_assert_not_null(in, "cannot open %s", path);
+    set_detail(detail);
+    cr_assert_eq(hl_feed_play(in, page), 0);
+    fclose(in);
+    atomic_store(&page->asked, 1);
+    atomic_store(&page->answered, 1);
+}
+
+static struct hl_device_evidence *evidence_of(const char *name, enum hl_page_detail detail)
+{
+    struct hl_device_evidence *e = malloc(sizeof *e);
+    play(name, detail);
+    const uint64_t beat_ns = atomic_load(&page->beat_ns);
+    const struct hl_stall stall = hl_judge(page, SECOND, beat_ns);
+    cr_assert_eq(stall.kind, HL_STALL_DEVICE, "%s: %d", name, stall.kind);
+    hl_device_evidence_of(page, &stall, beat_ns, e);
+    cr_expect_eq(atomic_load(&page->lost), 0);
+    cr_expect_eq(e->n_calls, 1);
+    cr_expect_str_eq(hl_api_name(e->calls[0].api), "cuCtxSynchronize");
+    cr_expect_eq(e->unfinished.number,
+                 atomic_load(&page->streams[stall.stream].launched) - 1 - e->unfinished.behind);
+    return e;
+}
+
+Test(page, of_an_h100_with_records_of_nodes)
+{
+    struct hl_device_evidence *e = evidence_of("node-graph", HL_PAGE_NODE);
+    cr_expect_str_eq(e->kernel, "_Z13wait_for_peerPVi");
+    cr_expect_str_eq(e->before, "_Z4workPf");
+    cr_expect_eq(e->unfinished.nodes, 5);
+    cr_expect_eq(e->unfinished.finished, 3);
+    cr_expect_eq(e->unfinished.node, 3);
+    cr_expect(e->unfinished.by_record);
+    free(e);
+}
+
+Test(page, of_an_h100_with_records_of_graphs)
+{
+    struct hl_device_evidence *e = evidence_of("cupti-graph", HL_PAGE_CUPTI);
+    cr_expect_str_empty(e->kernel, "a graph's record does not tell the node");
+    cr_expect_eq(e->unfinished.nodes, 5);
+    cr_expect_eq(e->unfinished.behind, 0);
+    free(e);
+}
+
+Test(page, of_an_h100_with_samples)
+{
+    struct hl_device_evidence *e = evidence_of("pc-graph", HL_PAGE_PC);
+    cr_expect_str_eq(e->kernel, "_Z13wait_for_peerPVi");
+    cr_expect_eq(e->unfinished.device, HL_DEVICE_SPINS);
+    cr_expect_eq(e->unfinished.node, 3, "its place in the graph: %u", e->unfinished.node);
+    cr_expect_eq(e->lines[0].pc, 0x40);
+    free(e);
 }

@@ -77,11 +77,23 @@ static struct hl_stall judge(const struct watch *w, const struct hl_watched *wat
     return hl_judge(watched->page, threshold_of(w, watched->page), now_ns());
 }
 
-/* Does any process stand still that could go on? */
-static bool is_stalled(const struct watch *w)
+/* Does it stand still although it could go on? Its watchdog thread gets the threshold to come back after a
+ * stop. */
+static bool stands_still(const struct watch *w, struct hl_watched *watched)
+{
+    const struct hl_stall stall = judge(w, watched);
+    if (stall.kind == HL_STALL_NONE)
+        return false;
+    if (!hl_process_runs(watched->pid))
+        watched->stopped_ns = now_ns();
+    return stall.kind != HL_STALL_SILENT ? hl_process_runs(watched->pid)
+                                         : now_ns() - watched->stopped_ns > threshold_of(w, watched->page);
+}
+
+static bool is_stalled(struct watch *w)
 {
     for (int i = 0; i < w->job.n; i++)
-        if (judge(w, &w->job.watched[i]).kind != HL_STALL_NONE && hl_process_runs(w->job.watched[i].pid))
+        if (stands_still(w, &w->job.watched[i]))
             return true;
     return false;
 }

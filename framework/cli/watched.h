@@ -11,6 +11,7 @@ struct hl_watched {
     pid_t pid;
     const struct hl_page *page; /* the process's own, mapped; it changes under its reader */
     size_t bytes;
+    uint64_t stopped_ns; /* it was last seen stopped by a signal or a debugger; 0: never */
 };
 
 struct hl_job {

@@ -128,6 +128,8 @@ static void on_exit_of(enum hl_api api, CUpti_CallbackId id, const CUpti_Callbac
     const bool done = !data->functionReturnValue || *(CUresult *)data->functionReturnValue == CUDA_SUCCESS;
     if (slot != HL_PAGE_NONE && is_launch(api) && done && !page->threads[slot].recorded)
         on_launched(api, id, data, &page->threads[slot]);
+    if (hl_api_kind(api) == HL_API_SYNC && done)
+        hl_events_after_sync(data->context);
     if (hl_api_kind(api) == HL_API_CAPTURE_END || (hl_api_kind(api) == HL_API_CAPTURE_BEGIN && !done))
         hl_events_capture(false);
     hl_page_exit(page, slot);

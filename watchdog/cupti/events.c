@@ -16,7 +16,8 @@
 #define TAIL_NS 20000000u
 
 struct stream_events {
-    atomic_flag busy; /* a thread records on the stream */
+    atomic_flag busy;   /* a thread records on the stream */
+    atomic_flag polled; /* a thread looks at its events */
     bool made, broken;
     CUevent event[EVENTS];
     uint64_t launches[EVENTS]; /* that it stands behind */
@@ -155,7 +156,7 @@ static bool poll_one(uint32_t stream, uint64_t now_ns)
 {
     struct stream_events *e = &all[stream];
     const uint32_t seen = atomic_load(&e->seen);
-    if (seen == atomic_load(&e->recorded))
+    if (e->broken || seen == atomic_load(&e->recorded))
         return false;
     const CUresult result = hl_watcher.cupti.cuEventQuery(e->event[seen % EVENTS]);
     if (result == CUDA_ERROR_NOT_READY)
@@ -166,6 +167,27 @@ static bool poll_one(uint32_t stream, uint64_t now_ns)
     atomic_store(&e->seen, seen + 1);
     hl_page_complete(hl_watcher.page, stream, launches, now_ns);
     return true;
+}
+
+/* One thread at a time; another one that is at it will see what there is. */
+static void poll_stream(uint32_t stream, uint64_t now_ns)
+{
+    if (atomic_load(&all[stream].seen) == atomic_load(&all[stream].recorded) ||
+        atomic_flag_test_and_set(&all[stream].polled))
+        return;
+    while (poll_one(stream, now_ns)) {
+    }
+    atomic_flag_clear(&all[stream].polled);
+}
+
+void hl_events_after_sync(CUcontext context)
+{
+    struct hl_page *page = hl_watcher.page;
+    if (atomic_load(&page->capturing))
+        return;
+    for (uint32_t i = 0; i < HL_PAGE_STREAMS; i++)
+        if (atomic_load(&page->streams[i].key) && page->streams[i].context == (uint64_t)(uintptr_t)context)
+            poll_stream(i, hl_now_ns());
 }
 
 static void mark_tail(uint32_t stream, uint64_t now_ns)
@@ -207,8 +229,7 @@ void hl_events_poll(void)
             hl_watcher.cupti.cuCtxSetCurrent((CUcontext)(uintptr_t)s->context);
         current = s->context;
         const uint64_t now_ns = hl_now_ns();
-        while (poll_one(i, now_ns)) {
-        }
+        poll_stream(i, now_ns);
         mark_tail(i, now_ns);
     }
 }

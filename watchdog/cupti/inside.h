@@ -28,6 +28,8 @@ bool hl_callbacks_start(void);
 void hl_events_mark(uint32_t stream, bool graph);
 /* Puts one behind the launches of all streams that have none, before a thread waits for the device. */
 void hl_events_mark_all(CUcontext context);
+/* Looks at them after a thread has waited: what follows begins on streams that are known to be idle. */
+void hl_events_after_sync(CUcontext context);
 /* No stream but a thread's own gets an event while any is being captured. */
 void hl_events_capture(bool begins);
 /* A stream or a context ends. */

@@ -74,7 +74,8 @@ struct hl_stall hl_judge(const struct hl_page *page, uint64_t threshold_ns, uint
     struct hl_stall stall = device_stall(page, threshold_ns, beat_ns);
     if (stall.kind == HL_STALL_NONE)
         stall = host_stall(page, threshold_ns, beat_ns);
-    if (stall.kind == HL_STALL_NONE && has_stopped(beat_ns, now_ns, threshold_ns))
+    if (stall.kind == HL_STALL_NONE && has_stopped(beat_ns, now_ns, threshold_ns) &&
+        has_stopped(beat_ns, now_ns, HL_JUDGE_SILENT_NS))
         stall = (struct hl_stall){ HL_STALL_SILENT, beat_ns, pending_stream(page), HL_PAGE_NONE };
     return stall;
 }

@@ -5,6 +5,8 @@
 /* A stream that stands still while others of its process go on may belong to a kernel that is meant to stay:
  * it gets so many times the threshold. */
 #define HL_JUDGE_PATIENCE 10
+/* The watchdog thread itself may be away for so long: it collects what it is asked for, too. */
+#define HL_JUDGE_SILENT_NS 1000000000u
 
 enum hl_stall_kind {
     HL_STALL_NONE,

@@ -28,6 +28,7 @@ enum {
     KEY_RANKS = 256,
     KEY_TOKENS,
     KEY_ROUNDS,
+    KEY_CALLS,
     KEY_STATES,
     KEY_TIME,
     KEY_FULL,
@@ -48,7 +49,9 @@ static const struct argp_option options[] = {
       0 },
     { "ranks", KEY_RANKS, "N", 0, "search with N ranks (2..16) instead of the file's", 0 },
     { "tokens", KEY_TOKENS, "N", 0, "at most N tokens, hence CTAs, a call (1..8)", 0 },
-    { "rounds", KEY_ROUNDS, "N", 0, "go N times through the sizes instead of without end", 0 },
+    { "rounds", KEY_ROUNDS, "N", 0, "N replays (with --calls: times through the sizes), not without end", 0 },
+    { "calls", KEY_CALLS, NULL, 0, "the calls alone, one size after the other: no hosts, graphs and warm-ups",
+      0 },
     { "states", KEY_STATES, "N", 0, "give up the search of all schedules after N states (default 50000000)",
       0 },
     { "time-budget", KEY_TIME, "TIME", 0,
@@ -97,6 +100,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case KEY_RANKS: o->cover.ranks = (int)hl_option_integer(state, "ranks", text, 2, HL_RANKS_MAX); return 0;
     case KEY_TOKENS: o->cover.tokens_max = (uint32_t)hl_option_integer(state, "tokens", text, 1, 8); return 0;
     case KEY_ROUNDS: o->cover.rounds = (uint32_t)hl_option_integer(state, "rounds", text, 1, 40); return 0;
+    case KEY_CALLS: o->cover.programs = false; return 0;
     case KEY_STATES:
         o->explore.states_max = hl_option_integer(state, "states", text, 1, 4000000000);
         return 0;
@@ -122,6 +126,7 @@ static error_t parse_rest(int key, char *text, struct argp_state *state)
         if (strcmp(text, "promela") != 0 && strcmp(text, "litmus") != 0)
             argp_error(state, "--export: expected promela or litmus, not '%s'", text);
         a->exports = text;
+        a->search.cover.programs = false;
         return 0;
     case KEY_SCHEDULE: a->schedule = text; return 0;
     case KEY_SAVE: a->save = text; return 0;
@@ -199,13 +204,14 @@ static enum hl_status search(const struct hl_explore_arguments *a, struct hl_exp
     return status;
 }
 
-/* Exit code of a case: 1 an unexpected hang, 3 nothing certain. */
+/* Exit code of a case: 1 an unexpected hang, 2 unexpected wrong sums, 3 nothing certain. */
 static int code_of(const struct hl_explore_found *f)
 {
-    const bool expected = f->c->expected.verdict == HL_VERDICT_HANG;
+    const enum hl_verdict expected = f->c->expected.verdict;
     switch (f->search.answer) {
-    case HL_ANSWER_HANG: return expected ? 0 : 1;
-    case HL_ANSWER_PROVEN_FREE: return expected ? 3 : 0;
+    case HL_ANSWER_HANG: return expected == HL_VERDICT_HANG ? 0 : 1;
+    case HL_ANSWER_CORRUPT: return expected == HL_VERDICT_CORRUPT ? 0 : 2;
+    case HL_ANSWER_PROVEN_FREE: return expected == HL_VERDICT_HANG || expected == HL_VERDICT_CORRUPT ? 3 : 0;
     default: return 3;
     }
 }
@@ -423,7 +429,8 @@ int hl_command_explore(int argc, char **argv)
         .engine = "sim",
         .names = calloc((size_t)argc, sizeof(char *)),
         .filters = calloc((size_t)argc, sizeof(char *)),
-        .search = { .explore = { .reduce = true,
+        .search = { .cover.programs = true,
+                    .explore = { .reduce = true,
                                  .states_max = 50000000,
                                  .seconds_max = 60,
                                  .stop = &stop_requested },

@@ -17,9 +17,8 @@ static const char *answer_name(enum hl_answer answer)
 static void write_covered(const struct hl_explore_found *f)
 {
     const struct hl_cover *cover = &f->search.cover;
-    printf("  covered    %d ranks, %u CTA%s a rank at most; calls %s: %s\n", cover->spec.ranks,
-           f->search.ctas, f->search.ctas == 1 ? "" : "s", cover->rounds ? "in rounds" : "without end",
-           cover->calls);
+    printf("  covered    %d ranks, %u CTA%s a rank at most; %s\n", cover->spec.ranks, f->search.ctas,
+           f->search.ctas == 1 ? "" : "s", cover->calls);
     if (cover->rounds)
         printf("             %u rounds\n", cover->rounds);
     printf("             %s; memory sc, progress fair, PDL %s\n",
@@ -71,6 +70,9 @@ static void write_answer(const struct hl_explore_found *f)
     printf("%s: %s\n", f->c->id, answer_name(f->search.answer));
     write_covered(f);
     write_searched(f);
+    if (e->overwrites)
+        printf("             %llu times a row was stored over one that nobody had cleared\n",
+               (unsigned long long)e->overwrites);
     if (e->broken_polls)
         printf("  warning    %llu times a row was cleared under a wait: a poll pass is not one step here\n",
                (unsigned long long)e->broken_polls);

@@ -60,6 +60,8 @@ bool hl_footprints_conflict(const struct hl_footprint *a, int workspace_a, const
     return false;
 }
 
+static unsigned is_kernel(const struct hl_space_call *call) { return !call->marks && !call->waits; }
+
 bool hl_space_is_reducible(const struct hl_space *s)
 {
     switch (s->spec.mutant) {
@@ -74,7 +76,8 @@ bool hl_space_is_reducible(const struct hl_space *s)
         unsigned used[HL_SPACE_STREAMS_MAX] = { 0 };
         for (int stream = 0; stream < s->spec.streams; stream++)
             for (uint32_t i = 0; i < s->spec.program[rank][stream].n; i++)
-                used[stream] |= 1u << s->spec.program[rank][stream].calls[i].workspace;
+                used[stream] |= is_kernel(&s->spec.program[rank][stream].calls[i])
+                                    << s->spec.program[rank][stream].calls[i].workspace;
         if (used[0] & used[1])
             return false;
     }
@@ -100,16 +103,20 @@ static bool is_polled_by_another(const struct hl_space *s, uint32_t agent, uint3
 }
 
 /* Notes what the step stored, and keeps rows readable that it cleared while some schedule may read them. */
-static void keep_rows(struct hl_space *s, uint32_t agent, uint32_t before)
+static void keep_rows(struct hl_space *s, uint32_t agent, const uint32_t *before)
 {
     const struct hl_store *store = &s->store;
     if (!store->count || store->at >= s->live[s->touched_workspace])
         return;
-    uint32_t *stored = &s->stored[s->touched_workspace][store->rank][store->at];
-    if (!store->clears)
-        *stored = s->ahead_runs;
-    else if (*stored == s->ahead_runs || is_polled_by_another(s, agent, store->at))
-        s->words[s->touched_workspace][store->rank][store->at] = before;
+    const int w = s->touched_workspace;
+    uint32_t *stored = &s->stored[w][store->rank][store->at];
+    const bool keeps = store->clears && (*stored == s->ahead_runs || is_polled_by_another(s, agent, store->at));
+    for (uint32_t i = 0; i < store->count && store->at + i < s->live[w]; i++) {
+        if (!store->clears)
+            stored[i] = s->ahead_runs;
+        else if (keeps)
+            s->words[w][store->rank][store->at + i] = before[i];
+    }
 }
 
 /* Has the step stored a flag of another rank, and so ended for a CTA there what it waited for? Some schedule
@@ -160,7 +167,7 @@ static bool run_agent(struct hl_space *s, uint32_t agent, uint32_t *p, const str
         if (takes_a_flag_back(s, rank))
             return false;
         if (!s->retired)
-            keep_rows(s, agent, s->store.clears ? kept[s->touched_workspace][s->store.at] : 0);
+            keep_rows(s, agent, &kept[s->touched_workspace][s->store.clears ? s->store.at : 0]);
         if (s->retired) {
             if (rank == s->agent[*p].rank && a->stream == s->agent[*p].stream)
                 *p -= (uint32_t)s->retired * s->ctas_max;

@@ -79,8 +79,8 @@ static enum hl_status visit(struct calm *c, uint32_t number, bool *ret_hangs)
         if (!hl_space_step(s, agent))
             continue;
         any = true;
-        status = push(c, agent != node.agent, hl_space_hash_after(s, agent, node.hash), number, agent);
-        hl_space_undo(s, agent);
+        status = push(c, agent != node.agent, hl_space_hash_after(s, node.hash), number, agent);
+        hl_space_undo(s);
     }
     *ret_hangs = !any && !hl_space_ended(s);
     return status;

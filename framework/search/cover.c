@@ -3,7 +3,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "../fault/weave.h"
 #include "../program/resolve.h"
+#include "../scenario/words.h"
+#include "listing.h"
 
 /* A negative subnormal in the upper half: FTZ takes it for -0.0 (#3304); and -0.0 itself. */
 #define SUBNORMAL_WORD 0x80010000u
@@ -41,7 +44,7 @@ static void list_calls(const struct hl_config *c, uint32_t tokens_max, struct hl
         for (uint16_t site = 0; site < 2; site++) {
             const struct hl_space_call call = { .workspace = hl_resolved_workspace(c, site, size),
                                                 .protocol = hl_resolved_protocol(c, size),
-                                                .tokens = nth < tokens_max ? nth : tokens_max };
+                                                .tokens = (uint8_t)(nth < tokens_max ? nth : tokens_max) };
             const struct hl_space_call *last = round->n ? &round->calls[round->n - 1] : NULL;
             const bool same = last && last->protocol == call.protocol && last->tokens == call.tokens;
             if ((same && last->workspace == call.workspace) || round->n == 8)
@@ -113,7 +116,7 @@ static void apply(const struct hl_fault *f, uint32_t at, uint32_t tokens_max,
     case HL_FAULT_SKIP_CALL: remove_call(p, at); break;
     case HL_FAULT_EXTRA_CALL: insert_call(p, at, call); break;
     case HL_FAULT_OTHER_SIZE:
-        p->calls[at].tokens = call.tokens == tokens_max ? call.tokens - 1 : tokens_max;
+        p->calls[at].tokens = (uint8_t)(call.tokens == tokens_max ? call.tokens - 1u : tokens_max);
         break;
     case HL_FAULT_OTHER_STRATEGY: p->calls[at].protocol = other_strategy(call.protocol); break;
     case HL_FAULT_SWAP_ORDER:
@@ -191,31 +194,118 @@ static void choose_payloads(const struct hl_config *c, struct hl_cover *cover)
     cover->n_payloads = 2;
 }
 
-enum hl_status hl_cover_make(const struct hl_config *config, const struct hl_cover_options *options,
-                             struct hl_cover *ret_cover, struct hl_error *error)
+static struct hl_space_spec begin_spec(const struct hl_config *c)
 {
-    struct hl_config c;
-    struct hl_cover cover = { 0 };
-    struct hl_space_stream_program round = { 0 };
-    enum hl_status status = hl_resolve(config, &c, NULL, error);
+    return (struct hl_space_spec){ .ranks = c->world.ranks,
+                                   .streams = 1,
+                                   .dtype = c->subject.dtype,
+                                   .compare = c->subject.sentinel_compare,
+                                   .mutant = c->subject.mutant,
+                                   .sms = c->world.sms,
+                                   .pdl = c->schedule.pdl,
+                                   .one_gpu = c->world.placement == HL_PLACEMENT_VIRTUAL };
+}
+
+/*
+ * Rank programs
+ */
+
+static enum hl_status check_fates(const struct hl_program *p, struct hl_error *error)
+{
+    for (int i = 0; i < p->config.n_faults; i++)
+        if (p->fates[i].fate == HL_FATE_NO_PLACE)
+            return hl_fail(error, HL_STATUS_USAGE, "the fault %s has no place in the program: %s",
+                           hl_words_name(&hl_words_faults, p->config.faults[i].kind), p->fates[i].why);
+    return HL_STATUS_OK;
+}
+
+/* Do the replays go on without end? Ranks must stay in step, and what they count must come round: nccl counts
+ * its calls, and a host that passes the numbers of its calls does. */
+static bool may_loop(const struct hl_config *c, const struct hl_program *p)
+{
+    bool loops = c->subject.mutant != HL_MUTANT_BAKED_EPOCH;
+    for (int i = 0; i < c->n_faults; i++)
+        loops &= c->faults[i].kind == HL_FAULT_NONE || c->faults[i].kind == HL_FAULT_HOST_DELAY;
+    for (int w = 0; w < p->n_workspaces; w++)
+        loops &= hl_program_family(p, w) != HL_FAMILY_NCCL;
+    return loops;
+}
+
+static void describe_listing(const struct hl_config *c, const struct hl_listing *l, struct hl_cover *cover)
+{
+    say(cover->calls, sizeof cover->calls, "%s program, %u calls a rank",
+        hl_words_name(&hl_words_modes, c->schedule.mode), l->calls);
+    if (l->loops)
+        say(cover->calls, sizeof cover->calls, ", then %u in replays without end", l->calls_of_loop);
+}
+
+static enum hl_status list_program(const struct hl_program *program, const struct hl_cover_options *options,
+                                   struct hl_cover *cover, struct hl_error *error)
+{
+    const struct hl_config *c = &program->config;
+    struct hl_listing listing;
+    const struct hl_listing_options o = {
+        .tokens_max = options->tokens_max ? options->tokens_max : c->schedule.n_sizes > 1 ? 2 : 1,
+        .loops = !options->rounds && may_loop(c, program)
+    };
+    cover->spec.workspaces = program->n_workspaces;
+    enum hl_status status = check_fates(program, error);
+    if (!status && program->n_streams > HL_SPACE_STREAMS_MAX)
+        status = hl_fail(error, HL_STATUS_USAGE, "the program has %d streams, a search takes %d",
+                         program->n_streams, HL_SPACE_STREAMS_MAX);
+    if (!status)
+        status = hl_listing_make(program, &o, &cover->spec, &listing, error);
+    if (!status && listing.unsearched)
+        status = hl_fail(error, HL_STATUS_USAGE, "a search cannot take %s; `hanglab run` can",
+                         listing.unsearched);
     if (status)
         return status;
+    cover->rounds = listing.loops ? 0 : (uint32_t)c->schedule.replays;
+    describe_listing(c, &listing, cover);
+    if (!listing.loops && !options->rounds)
+        say(cover->notes, sizeof cover->notes, "more than the %d replays of the file\n", c->schedule.replays);
+    return HL_STATUS_OK;
+}
+
+static enum hl_status cover_programs(const struct hl_config *resolved, const struct hl_cover_options *options,
+                                     struct hl_cover *cover, struct hl_error *error)
+{
+    struct hl_config c = *resolved;
+    struct hl_program *program;
+    if (options->rounds)
+        c.schedule.replays = (int)options->rounds;
+    for (int i = 0; i < c.n_faults; i++) {
+        c.faults[i].probability = 1;
+        if (c.faults[i].rank >= cover->spec.ranks)
+            return hl_fail(error, HL_STATUS_USAGE, "a fault hits rank %d, but the search has %d ranks",
+                           c.faults[i].rank, cover->spec.ranks);
+    }
+    enum hl_status status = hl_program_create(&c, 1, &program, error);
+    if (status)
+        return status;
+    status = hl_faults_weave(program, 1, error);
+    program->ranks = cover->spec.ranks;
+    if (!status)
+        status = list_program(program, options, cover, error);
+    hl_program_destroy(program);
+    return status;
+}
+
+/*
+ * The calls alone
+ */
+
+static enum hl_status cover_calls(const struct hl_config *config, const struct hl_cover_options *options,
+                                  struct hl_cover *cover, struct hl_error *error)
+{
+    const struct hl_config c = *config;
+    struct hl_space_stream_program round = { 0 };
     const uint32_t tokens_max = options->tokens_max ? options->tokens_max : c.schedule.n_sizes > 1 ? 2 : 1;
-    if (c.subject.mutant == HL_MUTANT_BAKED_EPOCH || c.subject.mutant == HL_MUTANT_NO_RELEASE ||
-        c.subject.mutant == HL_MUTANT_TORN_STORE)
-        return hl_fail(
-            error, HL_STATUS_USAGE,
-            "the search has no captures, no relaxed memory and rows of one word: it cannot show this "
-            "mutant; `hanglab run` can");
-    list_calls(&c, tokens_max, &cover, &round);
-    cover.spec = (struct hl_space_spec){ .ranks = options->ranks ? options->ranks : c.world.ranks,
-                                         .streams = 1,
-                                         .workspaces = number_workspaces(&round),
-                                         .dtype = c.subject.dtype,
-                                         .compare = c.subject.sentinel_compare,
-                                         .mutant = c.subject.mutant,
-                                         .sms = c.world.sms,
-                                         .pdl = c.schedule.pdl };
+    if (c.subject.mutant == HL_MUTANT_BAKED_EPOCH)
+        return hl_fail(error, HL_STATUS_USAGE,
+                       "only captures freeze the call's number: search the rank programs, without --calls");
+    list_calls(&c, tokens_max, cover, &round);
+    cover->spec.workspaces = number_workspaces(&round);
     bool counts = false, ends = false;
     for (uint32_t i = 0; i < round.n; i++)
         counts |= round.calls[i].protocol == HL_NCCL;
@@ -231,19 +321,37 @@ enum hl_status hl_cover_make(const struct hl_config *config, const struct hl_cov
             "%u calls a rank are more than a search keeps (%d): take fewer rounds, sizes, or a fault at "
             "an earlier call",
             times * round.n, HL_SPACE_CALLS_MAX - 2 * HL_FAULTS_MAX);
-    cover.rounds = rounds ? times : 0;
-    for (int rank = 0; rank < cover.spec.ranks; rank++)
-        repeat(&round, times, rounds == 0, &cover.spec.program[rank][0]);
-    status = weave(&c, tokens_max, &cover, error);
+    cover->rounds = rounds ? times : 0;
+    for (int rank = 0; rank < cover->spec.ranks; rank++)
+        repeat(&round, times, rounds == 0, &cover->spec.program[rank][0]);
+    if (counts && !options->rounds)
+        say(cover->notes, sizeof cover->notes,
+            "more than %d rounds: nccl counts its calls, so its states never close\n", FEW_ROUNDS);
+    return weave(&c, tokens_max, cover, error);
+}
+
+enum hl_status hl_cover_make(const struct hl_config *config, const struct hl_cover_options *options,
+                             struct hl_cover *ret_cover, struct hl_error *error)
+{
+    struct hl_config c = *config, resolved;
+    struct hl_cover cover = { 0 };
+    /* Worlds have 2, 4, 8 or 16 ranks; a search of 3 takes the first of 4. */
+    while (c.world.ranks < options->ranks)
+        c.world.ranks *= 2;
+    enum hl_status status = hl_resolve(&c, &resolved, NULL, error);
     if (status)
         return status;
-    choose_payloads(&c, &cover);
+    cover.spec = begin_spec(&resolved);
+    if (options->ranks)
+        cover.spec.ranks = options->ranks;
+    status = options->programs ? cover_programs(&resolved, options, &cover, error)
+                               : cover_calls(&resolved, options, &cover, error);
+    if (status)
+        return status;
+    choose_payloads(&resolved, &cover);
     if (c.world.progress != HL_PROGRESS_FAIR)
         say(cover.notes, sizeof cover.notes,
             "room for CTAs: the search lets every CTA run (fair progress)\n");
-    if (counts && !options->rounds)
-        say(cover.notes, sizeof cover.notes,
-            "more than %d rounds: nccl counts its calls, so its states never close\n", FEW_ROUNDS);
     *ret_cover = cover;
     return HL_STATUS_OK;
 }

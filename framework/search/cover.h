@@ -1,16 +1,20 @@
 /* What a search of a case covers: a scenario's configuration as a space of few ranks, tokens and calls.
  *
+ * Either the rank programs of the case, op by op: initialisation, warm-ups, captures, replays, with barriers,
+ * syncs, events and faults; the replays then go on without end, where they do so in step. Or its calls alone:
+ * the sizes are gone through in turn, without hosts and graphs.
  * Protocols, thresholds, workspaces, PDL, mutants and faults come from the configuration as it resolves.
- * Smaller are: rows (one word), tokens (1, 2, .. for the sizes in ascending order, up to a cap), and, if
+ * Smaller are: rows (one word), tokens (1, 2, .. for the counts in ascending order, up to a cap), and, if
  * asked for, the ranks. Every host delay, launch delay and pace of a CTA is covered: a search takes them all.
  */
 #pragma once
 #include "space.h"
 
 struct hl_cover_options {
+    bool programs;       /* the rank programs; else the calls alone */
     int ranks;           /* 0: as in the file */
     uint32_t tokens_max; /* cap of the executed tokens; 0: 2 if there are several sizes, else 1 */
-    uint32_t rounds;     /* how often the sizes are gone through; 0: without end */
+    uint32_t rounds;     /* replays, or how often the sizes are gone through; 0: without end */
 };
 
 enum { HL_COVER_PAYLOADS_MAX = 2 };

@@ -68,15 +68,26 @@ static enum hl_status meet(struct hl_search *x, const unsigned char *from, struc
     status = reserve(x, &x->next);
     if (status)
         return status;
-    const uint64_t checks[] = { s->overwrites, s->broken_polls };
+    const uint64_t checks[] = { s->overwrites, s->broken_polls, s->wrong_sums };
     hl_space_load(s, from);
     if (agent != NOBODY)
         hl_space_step(s, agent);
     s->overwrites = checks[0];
     s->broken_polls = checks[1];
+    s->wrong_sums = checks[2];
     hl_space_save(s, x->next.states + x->next.n * s->state_bytes);
     x->next.items[x->next.n++] = (struct hl_level_item){ hash, x->out->states };
     return note_way(x, x->out->states++, parent, agent);
+}
+
+/* A step of the loaded state has been taken. */
+static void note_sums(struct hl_search *x, const struct hl_level_item *item, uint32_t agent)
+{
+    if (x->out->wrong_sums == x->space->wrong_sums)
+        return;
+    if (!x->out->wrong_sums)
+        x->wrong_sum = (struct hl_step_to){ (uint32_t)item->number, (uint16_t)agent };
+    x->out->wrong_sums = x->space->wrong_sums;
 }
 
 /* The loaded state has no step. */
@@ -103,10 +114,11 @@ static enum hl_status expand_fully(struct hl_search *x, size_t first, size_t n)
         for (uint32_t agent = 0; agent < s->agents; agent++) {
             if (!hl_space_step(s, agent))
                 continue;
-            const struct hl_hash hash = hl_space_hash_after(s, agent, item->hash);
+            note_sums(x, item, agent);
+            const struct hl_hash hash = hl_space_hash_after(s, item->hash);
             hl_visited_prefetch(&x->table, hash);
             x->pending[x->n_pending++] = (struct hl_pending_step){ hash, i, agent };
-            hl_space_undo(s, agent);
+            hl_space_undo(s);
         }
         if (x->n_pending == before)
             note_hang(x, item);
@@ -132,7 +144,8 @@ static enum hl_status expand_reduced(struct hl_search *x, size_t i)
     for (uint32_t agent = 0; agent < s->agents; agent++) {
         if (!hl_space_step(s, agent))
             continue;
-        x->pending[n++] = (struct hl_pending_step){ hl_space_hash_after(s, agent, item->hash), i, agent };
+        note_sums(x, item, agent);
+        x->pending[n++] = (struct hl_pending_step){ hl_space_hash_after(s, item->hash), i, agent };
         const struct hl_footprint footprint = s->footprint;
         const bool alone = hl_space_may_go_ahead(s, state, agent, &footprint, s->touched_workspace);
         hl_space_load(s, state);
@@ -193,21 +206,27 @@ static enum hl_status walk_levels(struct hl_search *x)
         x->next = done;
         x->next.n = x->at = 0;
     }
-    x->out->answer = x->out->hangs ? HL_ANSWER_HANG : ends ? HL_ANSWER_BOUND_REACHED : HL_ANSWER_PROVEN_FREE;
+    x->out->answer = x->out->hangs        ? HL_ANSWER_HANG
+                     : ends               ? HL_ANSWER_BOUND_REACHED
+                     : x->out->wrong_sums ? HL_ANSWER_CORRUPT
+                                          : HL_ANSWER_PROVEN_FREE;
     return HL_STATUS_OK;
 }
 
-static enum hl_status trace_back(struct hl_search *x)
+/* The way to a state, and one step more if `last` is an agent. */
+static enum hl_status trace_back(struct hl_search *x, uint64_t number, uint32_t last)
 {
     struct hl_path *path = &x->out->path;
-    uint32_t n = 0;
-    for (uint64_t at = x->hang_number; at; at = x->ways[at].parent)
+    uint32_t n = last != NOBODY;
+    for (uint64_t at = number; at; at = x->ways[at].parent)
         n++;
     path->agents = calloc(n ? n : 1, sizeof *path->agents);
     if (!path->agents)
         return out_of_memory(x);
     path->n = path->capacity = n;
-    for (uint64_t at = x->hang_number; at; at = x->ways[at].parent)
+    if (last != NOBODY)
+        path->agents[--n] = (uint16_t)last;
+    for (uint64_t at = number; at; at = x->ways[at].parent)
         path->agents[--n] = x->ways[at].agent;
     return HL_STATUS_OK;
 }
@@ -239,7 +258,9 @@ static enum hl_status search(struct hl_search *x)
     if (!status && c && x->out->answer == HL_ANSWER_BOUND_REACHED)
         status = hl_checkpoint_save(c, x, x->error);
     if (!status && x->out->hangs && x->options->keep_path)
-        status = trace_back(x);
+        status = trace_back(x, x->hang_number, NOBODY);
+    else if (!status && x->out->answer == HL_ANSWER_CORRUPT && x->options->keep_path)
+        status = trace_back(x, x->wrong_sum.parent, x->wrong_sum.agent);
     return status;
 }
 
@@ -272,6 +293,7 @@ enum hl_status hl_explore(struct hl_space *space, const struct hl_explore_option
     clock_gettime(CLOCK_MONOTONIC, &x.start);
     space->overwrites = out.overwrites;
     space->broken_polls = out.broken_polls;
+    space->wrong_sums = out.wrong_sums;
     status = search(&x);
     out.seconds = before_s + seconds_since(&x.start);
     out.overwrites = space->overwrites;

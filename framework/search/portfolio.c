@@ -20,10 +20,9 @@ static bool is_stopped(const struct state *x)
     return x->options->explore.stop && *x->options->explore.stop;
 }
 
-/* Keeps the hang with its space. */
+/* Keeps the hang, or the wrong sum, with its space. */
 static void keep(struct state *x, struct hl_space **space, struct hl_path *path)
 {
-    x->out->answer = HL_ANSWER_HANG;
     x->out->space = *space;
     x->out->path = *path;
     *space = NULL;
@@ -62,8 +61,10 @@ static enum hl_status walk(struct state *x, struct hl_space **space, uint64_t sc
         if (!status && !walked->hangs)
             status = save(x, true);
     }
-    if (!status && walked->hangs)
+    if (!status && walked->hangs) {
+        x->out->answer = HL_ANSWER_HANG;
         keep(x, space, &walked->path);
+    }
     return status;
 }
 
@@ -105,7 +106,7 @@ static enum hl_status search(struct state *x, struct hl_space **space, double se
     x->out->states += explored->states;
     x->out->seconds += explored->seconds;
     x->out->answer = explored->answer;
-    if (explored->answer == HL_ANSWER_HANG)
+    if (explored->path.agents)
         keep(x, space, &explored->path);
     return HL_STATUS_OK;
 }

@@ -1,27 +1,18 @@
-/* Steps of the space: launch, one step of a CTA, completion; see space.h. */
+/* Steps of the space: one step of a CTA, and completion; see space.h. */
 #include "space.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct hl_space_stream *stream_of(const struct hl_space *s, int rank, int stream)
-{
-    return (struct hl_space_stream *)(s->control + (size_t)rank * s->rank_bytes) + stream;
-}
-static struct hl_space_kernel *kernels_of(const struct hl_space *s, int rank, int stream)
-{
-    struct hl_space_stream *end = stream_of(s, rank, s->spec.streams);
-    return (struct hl_space_kernel *)end + stream * s->kernels;
-}
 static struct hl_space_cta *ctas_of(const struct hl_space *s, int rank, int stream, int kernel)
 {
-    struct hl_space_kernel *end = kernels_of(s, rank, s->spec.streams);
+    struct hl_space_kernel *end = hl_space_kernels(s, rank, s->spec.streams);
     return (struct hl_space_cta *)end + (size_t)(stream * s->kernels + kernel) * s->ctas_max;
 }
 static uint32_t *regs_of(const struct hl_space *s, int rank, int stream, int kernel, uint32_t cta)
 {
     struct hl_space_cta *end = ctas_of(s, rank, s->spec.streams, 0);
-    return (uint32_t *)end + ((size_t)(stream * s->kernels + kernel) * s->ctas_max + cta);
+    return (uint32_t *)end + ((size_t)(stream * s->kernels + kernel) * s->ctas_max + cta) * s->row_words;
 }
 
 void hl_space_find_agents(struct hl_space *s)
@@ -33,74 +24,28 @@ void hl_space_find_agents(struct hl_space *s)
                                     .stream = (int)(kernel % per_rank) / s->kernels,
                                     .kernel = (int)kernel % s->kernels,
                                     .cta = i % s->ctas_max };
-        a.its_kernel = kernels_of(s, a.rank, a.stream) + a.kernel;
+        a.its_kernel = hl_space_kernels(s, a.rank, a.stream) + a.kernel;
         a.its_cta = ctas_of(s, a.rank, a.stream, a.kernel) + a.cta;
         a.its_regs = regs_of(s, a.rank, a.stream, a.kernel, a.cta);
         s->agent[i] = a;
     }
 }
 
-static struct hl_cx *cx_of(const struct hl_space *s, int rank, int stream, uint32_t call, uint32_t which)
-{
-    return &s->cx[(((size_t)rank * HL_SPACE_STREAMS_MAX + (size_t)stream) * HL_SPACE_CALLS_MAX + call) * 2 +
-                  which];
-}
-
-static int kernels_of_call(const struct hl_space_call *call)
-{
-    return call->fills ? 1 : hl_protocol_kernels(call->protocol).count;
-}
-
-static uint32_t ctas_of_call(const struct hl_space *s, const struct hl_space_call *call, uint32_t which)
-{
-    return call->fills ? 1
-                       : hl_kernel_ctas(hl_protocol_kernels(call->protocol).kernels[which], call->tokens,
-                                        s->spec.sms);
-}
-
-/* Launches what may start. A launch commutes with every step, so it is taken at once, with the step that
- * allowed it. */
-void hl_space_launch(struct hl_space *s, int rank, int stream)
-{
-    const struct hl_space_stream_program *p = &s->spec.program[rank][stream];
-    struct hl_space_stream *q = stream_of(s, rank, stream);
-    struct hl_space_kernel *kernels = kernels_of(s, rank, stream);
-    while (q->next < p->n && q->in_flight < s->kernels) {
-        const struct hl_space_call *call = &p->calls[q->next];
-        const struct hl_space_kernel *before = q->in_flight ? &kernels[q->in_flight - 1] : NULL;
-        if (before && (call->fills || before->triggered < before->ctas))
-            return;
-        kernels[q->in_flight] = (struct hl_space_kernel){ .call = q->next,
-                                                          .which = q->which,
-                                                          .number = q->number,
-                                                          .ctas = (uint8_t)ctas_of_call(s, call, q->which) };
-        q->in_flight++;
-        if (++q->which < kernels_of_call(call))
-            continue;
-        q->which = 0;
-        if (HL_MUTANT_COUNTS_CALLS(s->spec.mutant) && q->number < HL_SPACE_NUMBER_MAX && !call->fills)
-            q->number++;
-        q->next++;
-        if (q->next == p->n && p->loop_to != UINT32_MAX)
-            q->next = (uint16_t)p->loop_to;
-    }
-}
-
 /* Takes completed kernels off the stream; the others move up, so that a state has one form only. */
 static void retire(struct hl_space *s, int rank, int stream)
 {
-    struct hl_space_stream *q = stream_of(s, rank, stream);
-    struct hl_space_kernel *kernels = kernels_of(s, rank, stream);
-    const size_t left = (size_t)s->kernels - 1;
+    struct hl_space_stream *q = hl_space_stream(s, rank, stream);
+    struct hl_space_kernel *kernels = hl_space_kernels(s, rank, stream);
+    const size_t left = (size_t)s->kernels - 1, regs_of_kernel = (size_t)s->ctas_max * s->row_words;
     while (q->in_flight && kernels[0].ended == kernels[0].ctas) {
         struct hl_space_cta *ctas = ctas_of(s, rank, stream, 0);
         uint32_t *regs = regs_of(s, rank, stream, 0, 0);
         memmove(kernels, kernels + 1, left * sizeof *kernels);
         memmove(ctas, ctas + s->ctas_max, left * s->ctas_max * sizeof *ctas);
-        memmove(regs, regs + s->ctas_max, left * s->ctas_max * sizeof *regs);
+        memmove(regs, regs + regs_of_kernel, left * regs_of_kernel * sizeof *regs);
         memset(kernels + left, 0, sizeof *kernels);
         memset(ctas + left * s->ctas_max, 0, s->ctas_max * sizeof *ctas);
-        memset(regs + left * s->ctas_max, 0, s->ctas_max * sizeof *regs);
+        memset(regs + left * regs_of_kernel, 0, regs_of_kernel * sizeof *regs);
         q->in_flight--;
         s->retired++;
     }
@@ -114,6 +59,14 @@ void hl_space_fill_workspace(const struct hl_space *s, int workspace, int rank)
     for (uint32_t i = l->buffers_at; i < l->buffers_at + 3 * l->words_per_buffer; i++)
         words[i] = hl_sentinel_word(l);
     hl_workspace_flags(l, words);
+}
+
+/* Somebody else's data over its buffers, not its flags. */
+static void reuse_workspace(const struct hl_space *s, int workspace, int rank)
+{
+    const struct hl_layout *l = &s->layout[workspace];
+    for (uint32_t i = l->buffers_at; i < l->buffers_at + 3 * l->words_per_buffer; i++)
+        s->words[workspace][rank][i] = 0x3f803f80u;
 }
 
 /* Does the CTA wait, and look at this row meanwhile? A wait that fails changes nothing, so it is tried. */
@@ -176,23 +129,30 @@ static enum hl_step_result run_step(struct hl_space *s, const struct hl_space_ag
     const struct hl_space_call *call = hl_space_call(s, a);
     s->touched_workspace = call->workspace;
     if (call->fills) {
-        hl_space_fill_workspace(s, call->workspace, a->rank);
+        if (call->reuses)
+            reuse_workspace(s, call->workspace, a->rank);
+        else
+            hl_space_fill_workspace(s, call->workspace, a->rank);
         s->footprint.touch[s->footprint.n++] = (struct hl_touch){
             HL_TOUCH_STORE, (uint8_t)a->rank, 1, 0, s->live[call->workspace], HL_VALUE_ANY
         };
         return HL_STEP_DONE;
     }
     const struct hl_space_kernel *k = a->its_kernel;
-    struct hl_cx *cx = cx_of(s, a->rank, a->stream, k->call, k->which);
+    struct hl_cx *cx = hl_space_cx(s, a->rank, a->stream, k->call, k->which);
+    const uint32_t *expected = *hl_space_expected(s, cx);
     cx->cta = a->cta;
     cx->call = k->number;
     cx->previous_kernel_done = a->kernel == 0;
     cx->regs = a->its_regs;
     cx->triggered = false;
     cx->store.count = 0;
+    if (expected)
+        hl_space_forget_sums(cx);
     const enum hl_step_result result =
         s->steps[hl_protocol_kernels(call->protocol).kernels[k->which]](&a->its_cta->step, cx);
     s->store = cx->store;
+    s->wrong_sums += s->base && expected && !hl_space_has_right_sums(cx, expected);
     *ret_triggered = cx->triggered;
     return result;
 }
@@ -206,6 +166,7 @@ bool hl_space_step(struct hl_space *s, uint32_t agent)
     s->footprint.n = 0;
     s->store.count = 0;
     s->retired = 0;
+    s->changed_ranks = 1u << a->rank;
     const enum hl_step_result result = run_step(s, a, &triggered);
     if (result == HL_STEP_BLOCKED)
         return false;
@@ -216,21 +177,13 @@ bool hl_space_step(struct hl_space *s, uint32_t agent)
     }
     if (result == HL_STEP_DONE) {
         memset(&a->its_cta->step, 0, sizeof a->its_cta->step);
-        *a->its_regs = 0;
+        memset(a->its_regs, 0, s->row_words * sizeof *a->its_regs);
         a->its_cta->ended = true;
         a->its_kernel->ended++;
         retire(s, a->rank, a->stream);
     }
     if (triggered || result == HL_STEP_DONE)
-        hl_space_launch(s, a->rank, a->stream);
-    return true;
-}
-
-bool hl_space_ended(const struct hl_space *s)
-{
-    for (int rank = 0; rank < s->spec.ranks; rank++)
-        for (int stream = 0; stream < s->spec.streams; stream++)
-            if (stream_of(s, rank, stream)->in_flight)
-                return false;
+        hl_space_move_hosts(s, s->retired && s->spec.host[a->rank].n ? (1u << s->spec.ranks) - 1
+                                                                     : 1u << a->rank);
     return true;
 }

@@ -1,9 +1,9 @@
 /* The space that an exhaustive search walks: ranks that issue calls, and the step sources that run them.
  *
- * It is the simulator's world without its clock, hosts and payloads: per rank one or two streams issue a
- * list of calls over and over (or so many times), a kernel starts when the one before it allows, and its
- * CTAs run the very step functions of kernels/, one access at a time. A row is one word, and what a rank
- * sends never changes, so that the states are finite: a search can visit them all.
+ * It is the simulator's world without its clock: per rank a host enqueues on one or two streams, a kernel
+ * starts when the one before it allows, and its CTAs run the very step functions of kernels/, one access at a
+ * time. A row is one word (with relaxed memory or torn stores four), and what a call sends is decided by its
+ * place in the list, so that the states are finite: a search can visit them all.
  *
  * A state is one pointer-free block. The space holds one working state; it is loaded, stepped and saved. */
 #pragma once
@@ -12,7 +12,8 @@
 #include "hanglab/error.h"
 
 enum {
-    HL_SPACE_CALLS_MAX = 72, /* in a stream's list */
+    HL_SPACE_CALLS_MAX = 512, /* in a stream's list */
+    HL_SPACE_STOPS_MAX = 256, /* of a host */
     HL_SPACE_STREAMS_MAX = 2,
     HL_SPACE_WORKSPACES_MAX = 3,
     HL_SPACE_KERNELS_MAX = 3, /* in flight on a stream, as in the simulator */
@@ -20,18 +21,51 @@ enum {
     HL_SPACE_NUMBER_MAX = 6   /* call numbers stop here, so that states stay finite */
 };
 
-/* One entry of a stream's list: a call, or the fill of the rank's own workspace with sentinels. */
+/* One entry of a stream's list. A call, unless one of the first four says otherwise. */
 struct hl_space_call {
-    bool fills;
+    bool fills : 1;  /* fills the rank's own workspace with sentinels */
+    bool reuses : 1; /* with `fills`: with what somebody else writes there instead, behind the flags */
+    bool marks : 1;  /* an event is recorded: all entries before it have ended */
+    bool waits : 1;  /* until entry `for_entry` of stream `for_stream` has been passed */
+    bool fences : 1; /* starts when all before it has ended, whatever PDL allows */
+    bool has_rows : 1; /* of the `tokens` rows that it sends, the first `written` are ordinary data, which
+                        * differ from call to call; others hold the spec's payload, if it has one */
     uint8_t workspace;
-    enum hl_protocol protocol;
-    uint32_t tokens;
+    uint8_t protocol; /* enum hl_protocol */
+    uint8_t tokens;
+    uint8_t written;
+    uint8_t ctas[2]; /* CTAs of its kernels; 0: as many as the protocol wants */
+    uint8_t for_stream;
+    uint16_t for_entry;
+    uint16_t epoch; /* the number that the host passed */
 };
+#define HL_SPACE_NEVER UINT16_MAX /* no entry: a stream that waits for ever */
 
 struct hl_space_stream_program {
     struct hl_space_call calls[HL_SPACE_CALLS_MAX];
     uint32_t n;
     uint32_t loop_to; /* after the last call, go on at this one; UINT32_MAX: end */
+};
+
+/* Where a host waits, once it has enqueued so many entries on each stream since the stop before. */
+enum hl_space_stop_kind {
+    HL_STOP_BARRIER, /* until all of `group` have come to as many barriers */
+    HL_STOP_EARLY,   /* comes to a barrier, and does not wait */
+    HL_STOP_SYNC,    /* until `stream` is empty */
+    HL_STOP_IDLE,    /* until no kernel runs in its context: on its own streams, or on those of all ranks */
+    HL_STOP_NEVER,   /* for ever */
+    HL_STOP_DEATH,   /* for ever, and nobody expects it to end */
+    HL_STOP_END
+};
+struct hl_space_stop {
+    uint8_t kind, stream;
+    uint16_t enqueues[HL_SPACE_STREAMS_MAX];
+    uint32_t group;
+};
+struct hl_space_host_program {
+    struct hl_space_stop stops[HL_SPACE_STOPS_MAX];
+    uint32_t n;       /* 0: there are no hosts, and every entry may start */
+    uint32_t loop_to; /* after the last stop, go on at this one; UINT32_MAX: end */
 };
 
 struct hl_space_spec {
@@ -41,20 +75,28 @@ struct hl_space_spec {
     enum hl_mutant mutant;
     uint32_t sms; /* caps a trtllm grid */
     bool pdl;
-    uint32_t payload; /* the word that every row holds; 0: a different number on each rank */
+    uint32_t payload; /* the word of every row that is not ordinary data; 0: all are, other on each rank */
+    bool one_gpu;     /* all ranks share it */
     struct hl_space_stream_program program[HL_RANKS_MAX][HL_SPACE_STREAMS_MAX];
+    struct hl_space_host_program host[HL_RANKS_MAX];
 };
 
 struct hl_hash {
     uint64_t low, high;
 };
 
+struct hl_space_host {
+    uint16_t stop;                            /* that it waits at */
+    uint16_t enqueued[HL_SPACE_STREAMS_MAX]; /* entries that have not started */
+    uint16_t unused;
+};
+
 struct hl_space_stream {
     uint16_t next; /* entry of the list that is launched next */
     uint8_t which; /* its kernel */
     uint8_t in_flight;
-    uint8_t number; /* calls launched; kept for the mutant that counts them */
-    uint8_t unused[3];
+    uint8_t number[HL_SPACE_WORKSPACES_MAX]; /* calls launched; kept for the mutants that count them */
+    uint8_t unused;
 };
 
 struct hl_space_kernel {
@@ -85,7 +127,7 @@ struct hl_space {
     struct hl_layout layout[HL_SPACE_WORKSPACES_MAX];
     uint32_t live[HL_SPACE_WORKSPACES_MAX]; /* leading words of a workspace that anybody ever reads */
     int kernels;                            /* places for kernels in flight */
-    uint32_t ctas_max, agents;
+    uint32_t ctas_max, agents, calls_max; /* CTAs of a kernel; agents; entries of a list */
     size_t rank_bytes, control_bytes, state_bytes; /* control of a rank, of all; a saved state */
 
     /* The working state. */
@@ -99,12 +141,16 @@ struct hl_space {
 
     struct hl_space_agent *agent; /* [agent] */
     struct hl_cx *cx;             /* [rank][stream][call][kernel of the call] */
-    uint32_t *rows;               /* inputs, residual, gamma, outputs */
+    uint32_t *rows;               /* inputs, sums that are expected, and what nobody looks at */
+    uint32_t **expected;          /* [context] */
+    uint32_t row_words, tokens_max;
+    uint16_t *barriers; /* [rank][stop]: that a host has come to once it waits there */
 
     /* Out of a step. */
     struct hl_footprint footprint;
     int touched_workspace;
-    int retired; /* kernels of the agent's stream that completed */
+    int retired;           /* kernels of the agent's stream that completed */
+    uint32_t changed_ranks; /* whose hosts and streams the step moved, a bit each */
     struct hl_store store;
     /* For ahead.c: the run in which a word was last stored, and the number of the run. */
     uint32_t *stored[HL_SPACE_WORKSPACES_MAX][HL_RANKS_MAX];
@@ -112,6 +158,7 @@ struct hl_space {
     /* Since creation. */
     uint64_t overwrites;   /* rows stored over rows that nobody had cleared */
     uint64_t broken_polls; /* rows cleared while a wait of the same rank looked at their buffer */
+    uint64_t wrong_sums;   /* rows whose sum was not that of what the ranks sent */
 };
 
 enum hl_status hl_space_create(const struct hl_space_spec *spec, struct hl_space **ret_space,
@@ -126,9 +173,9 @@ void hl_space_save(const struct hl_space *space, unsigned char *state);
 /* One step of one agent. False: it cannot take one, and nothing changed. */
 bool hl_space_step(struct hl_space *space, uint32_t agent);
 /* Hash of the working state, one step after the base state, whose hash is `hash`. */
-struct hl_hash hl_space_hash_after(const struct hl_space *space, uint32_t agent, struct hl_hash hash);
+struct hl_hash hl_space_hash_after(const struct hl_space *space, struct hl_hash hash);
 /* Takes that step back. */
-void hl_space_undo(struct hl_space *space, uint32_t agent);
+void hl_space_undo(struct hl_space *space);
 
 /* Has every stream ended? A state without a step that has not ended is a hang. */
 bool hl_space_ended(const struct hl_space *space);
@@ -143,12 +190,43 @@ static inline bool hl_space_is_running(const struct hl_space_agent *a)
     return a->cta < a->its_kernel->ctas && !a->its_cta->ended;
 }
 
-/* For space_state.c: what a saved state holds of a workspace, and how the first kernels get going. */
+/* Between the parts of the space: what a saved state holds of a workspace, where the parts of the control of
+ * a rank are, and how hosts and streams get going. */
 const uint32_t *hl_space_saved_words(const struct hl_space *space, const unsigned char *state, int workspace,
                                      int rank);
 void hl_space_find_agents(struct hl_space *space);
-void hl_space_launch(struct hl_space *space, int rank, int stream);
+void hl_space_move_hosts(struct hl_space *space, uint32_t ranks); /* hosts.c */
+void hl_space_count_barriers(struct hl_space *space);
 void hl_space_fill_workspace(const struct hl_space *space, int workspace, int rank);
+void hl_space_make_contexts(struct hl_space *space); /* rows.c */
+/* Before and after a step: are the rows that it summed what the ranks sent? */
+void hl_space_forget_sums(const struct hl_cx *cx);
+bool hl_space_has_right_sums(const struct hl_cx *cx, const uint32_t *expected);
+
+static inline struct hl_space_host *hl_space_host(const struct hl_space *s, int rank)
+{
+    return (struct hl_space_host *)(s->control + (size_t)rank * s->rank_bytes);
+}
+static inline struct hl_space_stream *hl_space_stream(const struct hl_space *s, int rank, int stream)
+{
+    return (struct hl_space_stream *)(hl_space_host(s, rank) + 1) + stream;
+}
+static inline struct hl_space_kernel *hl_space_kernels(const struct hl_space *s, int rank, int stream)
+{
+    return (struct hl_space_kernel *)hl_space_stream(s, rank, s->spec.streams) + stream * s->kernels;
+}
+/* Of all ranks: contexts by rank, stream, entry, and kernel of the call. */
+static inline struct hl_cx *hl_space_cx(const struct hl_space *s, int rank, int stream, uint32_t call,
+                                        uint32_t which)
+{
+    return &s->cx[(((size_t)rank * (size_t)s->spec.streams + (size_t)stream) * s->calls_max + call) * 2 +
+                  which];
+}
+/* The sums that its rows must have; NULL: the ranks' calls do not fit together, or the kernel sums nothing. */
+static inline uint32_t **hl_space_expected(const struct hl_space *s, const struct hl_cx *cx)
+{
+    return &s->expected[cx - s->cx];
+}
 
 /* Do two steps depend on each other? */
 bool hl_footprints_conflict(const struct hl_footprint *a, int workspace_a, const struct hl_footprint *b,

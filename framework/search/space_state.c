@@ -103,17 +103,20 @@ static bool is_repeated(const struct hl_space *s, const struct hl_touch *touch)
     return false;
 }
 
-struct hl_hash hl_space_hash_after(const struct hl_space *s, uint32_t agent, struct hl_hash hash)
+struct hl_hash hl_space_hash_after(const struct hl_space *s, struct hl_hash hash)
 {
-    const int rank = s->agent[agent].rank, w = s->touched_workspace;
-    const unsigned char *before = s->base + (size_t)rank * s->rank_bytes;
-    const unsigned char *after = s->control + (size_t)rank * s->rank_bytes;
-    for (size_t at = 0; at < s->rank_bytes; at += 8) {
-        uint64_t x, y;
-        memcpy(&x, before + at, 8);
-        memcpy(&y, after + at, 8);
-        if (x != y)
-            change(&hash, place_of_control(s, rank, at), x, y);
+    const int w = s->touched_workspace;
+    for (uint32_t ranks = s->changed_ranks; ranks; ranks &= ranks - 1) {
+        const int rank = __builtin_ctz(ranks);
+        const unsigned char *before = s->base + (size_t)rank * s->rank_bytes;
+        const unsigned char *after = s->control + (size_t)rank * s->rank_bytes;
+        for (size_t at = 0; at < s->rank_bytes; at += 8) {
+            uint64_t x, y;
+            memcpy(&x, before + at, 8);
+            memcpy(&y, after + at, 8);
+            if (x != y)
+                change(&hash, place_of_control(s, rank, at), x, y);
+        }
     }
     EACH_WRITTEN_WORD(s, touch, at)
     {
@@ -125,28 +128,42 @@ struct hl_hash hl_space_hash_after(const struct hl_space *s, uint32_t agent, str
     return hash;
 }
 
-void hl_space_undo(struct hl_space *s, uint32_t agent)
+void hl_space_undo(struct hl_space *s)
 {
-    const int rank = s->agent[agent].rank, w = s->touched_workspace;
-    const size_t control = (size_t)rank * s->rank_bytes;
-    memcpy(s->control + control, s->base + control, s->rank_bytes);
+    const int w = s->touched_workspace;
+    for (uint32_t ranks = s->changed_ranks; ranks; ranks &= ranks - 1) {
+        const size_t control = (size_t)__builtin_ctz(ranks) * s->rank_bytes;
+        memcpy(s->control + control, s->base + control, s->rank_bytes);
+    }
     EACH_WRITTEN_WORD(s, touch, at)
     s->words[w][touch->rank][at] = hl_space_saved_words(s, s->base, w, touch->rank)[at];
+}
+
+/* Does the program fill the workspace? Otherwise it is so from the start. */
+static bool fills_itself(const struct hl_space *s, int workspace, int rank)
+{
+    for (int stream = 0; stream < s->spec.streams; stream++)
+        for (uint32_t i = 0; i < s->spec.program[rank][stream].n; i++) {
+            const struct hl_space_call *call = &s->spec.program[rank][stream].calls[i];
+            if (call->fills && !call->reuses && call->workspace == workspace)
+                return true;
+        }
+    return false;
 }
 
 void hl_space_start(struct hl_space *s, unsigned char *state, struct hl_hash *hash)
 {
     memset(s->control, 0, s->control_bytes);
     for (int rank = 0; rank < s->spec.ranks; rank++) {
-        const bool fills = s->spec.program[rank][0].n && s->spec.program[rank][0].calls[0].fills;
         for (int w = 0; w < s->spec.workspaces; w++) {
             memset(s->words[w][rank], 0, s->layout[w].words * sizeof(uint32_t));
-            if (!fills)
+            if (!fills_itself(s, w, rank))
                 hl_space_fill_workspace(s, w, rank);
         }
-        for (int stream = 0; stream < s->spec.streams; stream++)
-            hl_space_launch(s, rank, stream);
+        for (int stream = 0; s->spec.host[rank].n && stream < s->spec.streams; stream++)
+            hl_space_host(s, rank)->enqueued[stream] = s->spec.host[rank].stops[0].enqueues[stream];
     }
+    hl_space_move_hosts(s, (1u << s->spec.ranks) - 1);
     hl_space_save(s, state);
     *hash = (struct hl_hash){ 0, 0 };
     for (int rank = 0; rank < s->spec.ranks; rank++) {
@@ -165,14 +182,15 @@ void hl_space_start(struct hl_space *s, unsigned char *state, struct hl_hash *ha
  * that no CTA reads come last, behind the words that a state keeps. */
 static void lay_out(struct hl_space *s, int w, enum hl_family family, uint32_t tokens_max, uint32_t ctas_max)
 {
-    const uint32_t ranks = (uint32_t)s->spec.ranks;
+    const uint32_t ranks = (uint32_t)s->spec.ranks, row = s->row_words;
     struct hl_layout *l = &s->layout[w];
-    *l = hl_layout_make(family, s->spec.ranks, tokens_max, s->spec.dtype == HL_FP32 ? 1 : 2, s->spec.dtype);
-    const uint32_t oneshot = tokens_max * ranks, twoshot = 2 * hl_round_up(tokens_max, ranks);
+    *l = hl_layout_make(family, s->spec.ranks, tokens_max, row * 4 / hl_dtype_bytes(s->spec.dtype),
+                        s->spec.dtype);
+    const uint32_t oneshot = tokens_max * ranks * row, twoshot = 2 * hl_round_up(tokens_max, ranks) * row;
     l->comm_at = family == HL_FAMILY_MNNVL    ? HL_MNNVL_FLAGS
                  : family == HL_FAMILY_TRTLLM ? HL_TRTLLM_FLAGS + (s->spec.mutant == HL_MUTANT_LATE_CLEAR)
                                               : HL_NCCL_FLAGS;
-    l->buffers_at = l->comm_at + (family == HL_FAMILY_TRTLLM ? 2 * tokens_max : 0);
+    l->buffers_at = l->comm_at + (family == HL_FAMILY_TRTLLM ? 2 * tokens_max * row : 0);
     l->words_per_buffer = family == HL_FAMILY_NCCL                         ? 2 * oneshot
                           : oneshot > twoshot || family != HL_FAMILY_MNNVL ? hl_round_up(oneshot, 2)
                                                                            : twoshot;
@@ -184,7 +202,7 @@ static void lay_out(struct hl_space *s, int w, enum hl_family family, uint32_t t
 /* All workspaces lie side by side: where nothing is left out of a state, it is copied in one go. */
 static bool allocate_words(struct hl_space *s)
 {
-    const size_t behind = s->spec.mutant == HL_MUTANT_NONE ? 0 : 8; /* mutants store behind the end */
+    const size_t behind = s->spec.mutant == HL_MUTANT_NONE ? 0 : 8 * s->row_words; /* mutants store there */
     size_t n = 0;
     s->is_dense = behind == 0;
     for (int w = 0; w < s->spec.workspaces; w++) {
@@ -202,113 +220,88 @@ static bool allocate_words(struct hl_space *s)
     return words != NULL;
 }
 
-/* Word of a row: two equal elements, or one; a small whole number that differs from rank to rank. */
-static uint32_t payload_of(const struct hl_space *s, int rank)
-{
-    if (s->spec.payload)
-        return s->spec.payload;
-    const uint32_t bits = hl_bits_of_float((float)(rank + 1));
-    switch (s->spec.dtype) {
-    case HL_BF16: return (bits >> 16) * 0x10001u;
-    case HL_FP16: return (uint32_t)hl_fp16_of_float((float)(rank + 1)) * 0x10001u;
-    default: return bits;
-    }
-}
+/* The most tokens, and the family, of each workspace; and what the lists need room for. */
+struct needs {
+    uint32_t tokens[HL_SPACE_WORKSPACES_MAX];
+    enum hl_family family[HL_SPACE_WORKSPACES_MAX];
+    size_t rows; /* that all calls send */
+};
 
-/* Rows that a step reads or writes besides the workspaces: an input for each rank, and one zero row for the
- * residual, gamma and the outputs, which nobody looks at. */
-static void make_contexts(struct hl_space *s, uint32_t tokens_max)
+static struct needs count_needs(struct hl_space *s)
 {
-    const size_t n = tokens_max;
-    uint32_t *outputs = s->rows + (size_t)s->spec.ranks * n;
+    struct needs needs = { { 1, 1, 1 }, { HL_FAMILY_MNNVL, HL_FAMILY_MNNVL, HL_FAMILY_MNNVL }, 0 };
+    s->tokens_max = s->ctas_max = s->calls_max = 1;
     for (int rank = 0; rank < s->spec.ranks; rank++)
-        for (uint32_t i = 0; i < tokens_max; i++)
-            s->rows[(size_t)rank * n + i] = payload_of(s, rank);
-    for (int rank = 0; rank < s->spec.ranks; rank++)
-        for (int stream = 0; stream < s->spec.streams; stream++)
-            for (uint32_t i = 0; i < s->spec.program[rank][stream].n; i++) {
-                const struct hl_space_call *call = &s->spec.program[rank][stream].calls[i];
-                for (int which = 0; which < 2; which++) {
-                    struct hl_cx *cx =
-                        &s->cx[(((size_t)rank * HL_SPACE_STREAMS_MAX + (size_t)stream) * HL_SPACE_CALLS_MAX +
-                                i) *
-                                   2 +
-                               (size_t)which];
-                    *cx = (struct hl_cx){ .layout = s->layout[call->workspace],
-                                          .protocol = call->protocol,
-                                          .strike = HL_STRIKE_DEFAULT,
-                                          .compare = s->spec.compare,
-                                          .rank = rank,
-                                          .ranks = s->spec.ranks,
-                                          .tokens = call->tokens,
-                                          .hidden = s->spec.dtype == HL_FP32 ? 1 : 2,
-                                          .input = s->rows + (size_t)rank * n,
-                                          .residual = outputs + 2 * n,
-                                          .gamma = outputs + 2 * n,
-                                          .residual_out = outputs,
-                                          .norm_out = outputs + n,
-                                          .footprint = &s->footprint };
-                    if (!call->fills)
-                        cx->ctas = hl_kernel_ctas(hl_protocol_kernels(call->protocol).kernels[which],
-                                                  call->tokens, s->spec.sms);
-                    memcpy(cx->workspace, s->words[call->workspace], sizeof cx->workspace);
+        for (int stream = 0; stream < s->spec.streams; stream++) {
+            const struct hl_space_stream_program *p = &s->spec.program[rank][stream];
+            s->calls_max = p->n > s->calls_max ? p->n : s->calls_max;
+            for (uint32_t i = 0; i < p->n; i++) {
+                const struct hl_space_call *call = &p->calls[i];
+                if (call->fills || call->marks || call->waits)
+                    continue;
+                needs.rows += call->tokens;
+                needs.family[call->workspace] = hl_protocol_family(call->protocol);
+                if (call->tokens > needs.tokens[call->workspace])
+                    needs.tokens[call->workspace] = call->tokens;
+                if (call->tokens > s->tokens_max)
+                    s->tokens_max = call->tokens;
+                for (int k = 0; k < 2; k++) {
+                    const uint32_t ctas = hl_kernel_ctas(hl_protocol_kernels(call->protocol).kernels[k],
+                                                         call->tokens, s->spec.sms);
+                    s->ctas_max = ctas > s->ctas_max ? ctas : s->ctas_max;
                 }
             }
+        }
+    return needs;
+}
+
+static size_t rank_bytes(const struct hl_space *s)
+{
+    const size_t streams = (size_t)s->spec.streams, kernels = streams * (size_t)s->kernels;
+    const size_t bytes = sizeof(struct hl_space_host) + streams * sizeof(struct hl_space_stream) +
+                         kernels * sizeof(struct hl_space_kernel) +
+                         kernels * s->ctas_max *
+                             (sizeof(struct hl_space_cta) + s->row_words * sizeof(uint32_t));
+    return (bytes + 7) & ~(size_t)7;
 }
 
 static enum hl_status create(struct hl_space *s, struct hl_error *error)
 {
-    uint32_t tokens[HL_SPACE_WORKSPACES_MAX] = { 1, 1, 1 }, tokens_max = 1;
-    enum hl_family family[HL_SPACE_WORKSPACES_MAX] = { HL_FAMILY_MNNVL, HL_FAMILY_MNNVL, HL_FAMILY_MNNVL };
     const struct hl_space_spec *spec = &s->spec;
+    const struct needs needs = count_needs(s);
+    const size_t ranks = (size_t)spec->ranks;
     s->kernels = spec->pdl ? HL_SPACE_KERNELS_MAX : 1;
-    s->ctas_max = 1;
-    for (int rank = 0; rank < spec->ranks; rank++)
-        for (int stream = 0; stream < spec->streams; stream++)
-            for (uint32_t i = 0; i < spec->program[rank][stream].n; i++) {
-                const struct hl_space_call *call = &spec->program[rank][stream].calls[i];
-                if (call->fills)
-                    continue;
-                family[call->workspace] = hl_protocol_family(call->protocol);
-                if (call->tokens > tokens[call->workspace])
-                    tokens[call->workspace] = call->tokens;
-                if (call->tokens > tokens_max)
-                    tokens_max = call->tokens;
-                for (int k = 0; k < 2; k++) {
-                    const uint32_t ctas = hl_kernel_ctas(hl_protocol_kernels(call->protocol).kernels[k],
-                                                         call->tokens, spec->sms);
-                    s->ctas_max = ctas > s->ctas_max ? ctas : s->ctas_max;
-                }
-            }
-    const size_t kernels = (size_t)(spec->streams * s->kernels);
-    s->agents = (uint32_t)(spec->ranks * (int)kernels) * s->ctas_max;
-    s->rank_bytes =
-        ((size_t)spec->streams * sizeof(struct hl_space_stream) + kernels * sizeof(struct hl_space_kernel) +
-         kernels * s->ctas_max * (sizeof(struct hl_space_cta) + sizeof(uint32_t)) + 7) &
-        ~(size_t)7;
-    s->control_bytes = (size_t)spec->ranks * s->rank_bytes;
+    s->row_words = spec->mutant == HL_MUTANT_TORN_STORE ? 4 : 1;
+    s->agents = (uint32_t)(spec->ranks * spec->streams * s->kernels) * s->ctas_max;
+    s->rank_bytes = rank_bytes(s);
+    s->control_bytes = ranks * s->rank_bytes;
     s->state_bytes = s->control_bytes;
     for (int w = 0; w < spec->workspaces; w++) {
-        lay_out(s, w, family[w], tokens[w], s->ctas_max);
+        lay_out(s, w, needs.family[w], needs.tokens[w], s->ctas_max);
         if (s->live[w] > HL_SPACE_LIVE_MAX)
             return hl_fail(error, HL_STATUS_USAGE,
                            "%d ranks with calls of %u tokens are too many for a search: take fewer tokens",
-                           spec->ranks, tokens[w]);
-        s->state_bytes += (size_t)spec->ranks * s->live[w] * sizeof(uint32_t);
+                           spec->ranks, needs.tokens[w]);
+        s->state_bytes += ranks * s->live[w] * sizeof(uint32_t);
     }
     s->state_bytes = (s->state_bytes + 7) & ~(size_t)7;
+    const size_t contexts = ranks * (size_t)spec->streams * s->calls_max * 2;
     const bool ok = allocate_words(s);
     s->control = calloc(1, s->control_bytes);
     s->scratch = calloc(1, s->state_bytes);
     s->checking = calloc(1, s->state_bytes);
     s->agent = calloc(s->agents, sizeof *s->agent);
-    s->rows = calloc((size_t)(spec->ranks + 3) * tokens_max, sizeof *s->rows);
-    s->cx = calloc((size_t)spec->ranks * HL_SPACE_STREAMS_MAX * HL_SPACE_CALLS_MAX * 2, sizeof *s->cx);
-    if (!ok || !s->control || !s->scratch || !s->checking || !s->agent || !s->rows || !s->cx)
+    s->rows = calloc((4 * (size_t)s->tokens_max + 2 * needs.rows) * s->row_words, sizeof *s->rows);
+    s->cx = calloc(contexts, sizeof *s->cx);
+    s->expected = calloc(contexts, sizeof *s->expected);
+    s->barriers = calloc(ranks * (HL_SPACE_STOPS_MAX + 1), sizeof *s->barriers);
+    if (!ok || !s->control || !s->scratch || !s->checking || !s->agent || !s->rows || !s->cx ||
+        !s->expected || !s->barriers)
         return hl_fail(error, HL_STATUS_MEMORY, "out of memory for a space of %zu-byte states",
                        s->state_bytes);
     hl_space_find_agents(s);
-    make_contexts(s, tokens_max);
+    hl_space_make_contexts(s);
+    hl_space_count_barriers(s);
     return HL_STATUS_OK;
 }
 
@@ -334,9 +327,8 @@ void hl_space_destroy(struct hl_space *s)
     if (!s)
         return;
     for (int w = 0; w < HL_SPACE_WORKSPACES_MAX; w++)
-        for (int rank = 0; rank < HL_RANKS_MAX; rank++) {
+        for (int rank = 0; rank < HL_RANKS_MAX; rank++)
             free(s->stored[w][rank]);
-        }
     free(s->control);
     free(s->scratch);
     free(s->checking);
@@ -344,5 +336,7 @@ void hl_space_destroy(struct hl_space *s)
     free(s->all_words);
     free(s->rows);
     free(s->cx);
+    free(s->expected);
+    free(s->barriers);
     free(s);
 }

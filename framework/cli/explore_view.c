@@ -83,6 +83,9 @@ static void write_answer(const struct hl_explore_found *f)
                                                          "hang: it does not come from the order of steps,\n"
                                                          "  or not at this size.\n"
                                                        : "  No schedule of this hangs.\n");
+    else if (f->search.answer == HL_ANSWER_CORRUPT)
+        printf("  %llu sums are not those of the rows that the ranks sent in these calls.\n\n",
+               (unsigned long long)e->wrong_sums);
     else if (f->search.states)
         puts("  Nothing is proven: raise --states or --time-budget, or take fewer ranks or tokens.\n");
     else

@@ -77,7 +77,7 @@ bool hl_space_is_reducible(const struct hl_space *s)
         for (int stream = 0; stream < s->spec.streams; stream++)
             for (uint32_t i = 0; i < s->spec.program[rank][stream].n; i++)
                 used[stream] |= is_kernel(&s->spec.program[rank][stream].calls[i])
-                                    << s->spec.program[rank][stream].calls[i].workspace;
+                                << s->spec.program[rank][stream].calls[i].workspace;
         if (used[0] & used[1])
             return false;
     }
@@ -110,7 +110,8 @@ static void keep_rows(struct hl_space *s, uint32_t agent, const uint32_t *before
         return;
     const int w = s->touched_workspace;
     uint32_t *stored = &s->stored[w][store->rank][store->at];
-    const bool keeps = store->clears && (*stored == s->ahead_runs || is_polled_by_another(s, agent, store->at));
+    const bool keeps =
+        store->clears && (*stored == s->ahead_runs || is_polled_by_another(s, agent, store->at));
     for (uint32_t i = 0; i < store->count && store->at + i < s->live[w]; i++) {
         if (!store->clears)
             stored[i] = s->ahead_runs;

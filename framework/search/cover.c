@@ -244,10 +244,10 @@ static enum hl_status list_program(const struct hl_program *program, const struc
 {
     const struct hl_config *c = &program->config;
     struct hl_listing listing;
-    const struct hl_listing_options o = {
-        .tokens_max = options->tokens_max ? options->tokens_max : c->schedule.n_sizes > 1 ? 2 : 1,
-        .loops = !options->rounds && may_loop(c, program)
-    };
+    const struct hl_listing_options o = { .tokens_max = options->tokens_max       ? options->tokens_max
+                                                        : c->schedule.n_sizes > 1 ? 2
+                                                                                  : 1,
+                                          .loops = !options->rounds && may_loop(c, program) };
     cover->spec.workspaces = program->n_workspaces;
     enum hl_status status = check_fates(program, error);
     if (!status && program->n_streams > HL_SPACE_STREAMS_MAX)
@@ -256,8 +256,8 @@ static enum hl_status list_program(const struct hl_program *program, const struc
     if (!status)
         status = hl_listing_make(program, &o, &cover->spec, &listing, error);
     if (!status && listing.unsearched)
-        status = hl_fail(error, HL_STATUS_USAGE, "a search cannot take %s; `hanglab run` can",
-                         listing.unsearched);
+        status =
+            hl_fail(error, HL_STATUS_USAGE, "a search cannot take %s; `hanglab run` can", listing.unsearched);
     if (status)
         return status;
     cover->rounds = listing.loops ? 0 : (uint32_t)c->schedule.replays;

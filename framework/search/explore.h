@@ -7,7 +7,7 @@
 #define HL_ANSWERS(X) \
     X(HL_ANSWER_PROVEN_FREE, "proven-free", "no schedule of what was covered hangs") \
     X(HL_ANSWER_HANG, "hang", "a schedule that hangs was found") \
-    X(HL_ANSWER_CORRUPT, "corrupt", "no schedule hangs, but one of them sums wrong rows") \
+    X(HL_ANSWER_CORRUPT, "corrupt", "a schedule that sums wrong rows was found, and none that hangs") \
     X(HL_ANSWER_BOUND_REACHED, "bound-reached", "the budget ended first: nothing is proven")
 enum hl_answer { HL_ANSWERS(HL_ENUMERATOR) HL_ANSWER_COUNT };
 
@@ -37,7 +37,7 @@ struct hl_explored {
     bool reduced;
     double seconds;
     double bytes_per_state; /* of the table of states */
-    struct hl_path path;    /* with keep_path, to the first hang, or else to the first wrong sum: the shortest */
+    struct hl_path path; /* with keep_path, to the first hang, or else to the first wrong sum: the shortest */
 };
 
 /* Breadth first. `space` is used as scratch. */

@@ -3,8 +3,9 @@
  * A host's step, an event and a launch only ever allow others to go on, and nothing that anybody does takes
  * that away again: they commute with every step. So each is taken together with the step that allowed it, and
  * no schedule is lost: a host that is late only makes others wait that would do the same later (a persistent
- * set of one step, see ahead.c). What a late host could keep from happening is not searched: a host that waits
- * for an idle device waits as long as it may, and one that dies does so when it has nothing more in flight. */
+ * set of one step, see ahead.c). What a late host could keep from happening is not searched: a host that
+ * waits for an idle device waits as long as it may, and one that dies does so when it has nothing more in
+ * flight. */
 #include <string.h>
 #include "space.h"
 
@@ -51,13 +52,12 @@ static bool start_next(struct hl_space *s, int rank, int stream)
     if (q->in_flight == s->kernels ||
         (before && (call->fills || (call->fences && !q->which) || before->triggered < before->ctas)))
         return false;
-    kernels[q->in_flight++] =
-        (struct hl_space_kernel){ .call = q->next,
-                                  .which = q->which,
-                                  .number = q->number[call->workspace],
-                                  .ctas = call->fills ? 1 : (uint8_t)hl_space_cx(s, rank, stream, q->next,
-                                                                                q->which)
-                                                                ->ctas };
+    kernels[q->in_flight++] = (struct hl_space_kernel){
+        .call = q->next,
+        .which = q->which,
+        .number = q->number[call->workspace],
+        .ctas = call->fills ? 1 : (uint8_t)hl_space_cx(s, rank, stream, q->next, q->which)->ctas
+    };
     if (++q->which < kernels_of_call(call))
         return true;
     if (HL_MUTANT_COUNTS_CALLS(s->spec.mutant) && q->number[call->workspace] < HL_SPACE_NUMBER_MAX &&

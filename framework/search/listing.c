@@ -21,10 +21,10 @@ struct lister {
     bool fences[HL_SPACE_STREAMS_MAX];
     uint32_t enqueued[HL_SPACE_STREAMS_MAX]; /* since the last stop */
     uint32_t issued[HL_PROGRAM_WORKSPACES_MAX], captured[HL_PROGRAM_WORKSPACES_MAX];
-    uint32_t *epochs; /* [op] of a captured call */
-    uint32_t *written; /* [block] leading executed rows */
+    uint32_t *epochs;      /* [op] of a captured call */
+    uint32_t *written;     /* [block] leading executed rows */
     struct record *events; /* [event] */
-    uint32_t *counts; /* distinct token counts and rows of blocks, ascending */
+    uint32_t *counts;      /* distinct token counts and rows of blocks, ascending */
     size_t n_counts;
     const char *unsearched;
 };

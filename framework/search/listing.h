@@ -1,8 +1,8 @@
 /* Rank programs as lists of a space: what each host enqueues, and where it waits.
  *
- * Programs have no branches, so graphs are launched here: each launch becomes the entries of its graph, between
- * fences, a branch of it a stretch of the side stream between two events. What a call sends follows from the
- * fills before it in the order in which the host issues them. */
+ * Programs have no branches, so graphs are launched here: each launch becomes the entries of its graph,
+ * between fences, a branch of it a stretch of the side stream between two events. What a call sends follows
+ * from the fills before it in the order in which the host issues them. */
 #pragma once
 #include "../program/program.h"
 #include "space.h"

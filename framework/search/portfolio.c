@@ -5,7 +5,7 @@
 #include <string.h>
 #include "../scenario/scenario.h"
 
-enum { FIRST_WALKS = 1000, STEPS_MAX = 1000000 };
+enum { FIRST_STATES = 20000, FIRST_WALKS = 100, STEPS_MAX = 1000000 };
 
 struct state {
     const struct hl_config *config;
@@ -69,13 +69,14 @@ static enum hl_status walk(struct state *x, struct hl_space **space, uint64_t sc
 }
 
 /* Random schedules of a case whose calls may be without end: then of some rounds of it. */
-static enum hl_status walk_in_rounds(struct state *x, struct hl_space **space, double seconds)
+static enum hl_status walk_in_rounds(struct state *x, struct hl_space **space, uint64_t schedules,
+                                     double seconds)
 {
     struct hl_cover *cover = &x->out->cover, rounds;
     struct hl_cover_options o = x->options->cover;
     struct hl_space *shorter;
     if (cover->rounds)
-        return walk(x, space, x->options->walk.schedules, seconds);
+        return walk(x, space, schedules, seconds);
     o.rounds = HL_PORTFOLIO_ROUNDS;
     enum hl_status status = hl_cover_make(x->config, &o, &rounds, x->error);
     if (status)
@@ -84,19 +85,20 @@ static enum hl_status walk_in_rounds(struct state *x, struct hl_space **space, d
     status = hl_space_create(&rounds.spec, &shorter, x->error);
     if (status)
         return status;
-    status = walk(x, &shorter, x->options->walk.schedules, seconds);
+    status = walk(x, &shorter, schedules, seconds);
     hl_space_destroy(shorter);
     if (!status && x->out->answer == HL_ANSWER_HANG)
         *cover = rounds;
     return status;
 }
 
-static enum hl_status search(struct state *x, struct hl_space **space, double seconds)
+static enum hl_status search(struct state *x, struct hl_space **space, double seconds, uint64_t states_max)
 {
     struct hl_explore_options o = x->options->explore;
     struct hl_explored *explored = &x->out->explored;
     o.keep_path = true;
     o.seconds_max = seconds;
+    o.states_max = states_max;
     o.checkpoint = x->options->checkpoint;
     enum hl_status status = save(x, false);
     if (!status)
@@ -115,21 +117,31 @@ static enum hl_status by_all_means(struct state *x, struct hl_space **space, boo
 {
     struct hl_portfolio *p = x->out;
     const double budget_s = x->options->explore.seconds_max;
+    const uint64_t schedules = x->options->walk.schedules, states_max = x->options->explore.states_max;
     enum hl_status status = HL_STATUS_OK;
     p->answer = HL_ANSWER_BOUND_REACHED;
     if (x->options->walks_only)
-        return walk_in_rounds(x, space, budget_s);
+        return walk_in_rounds(x, space, schedules, budget_s);
     if (was_walking)
-        return walk_in_rounds(x, space, budget_s / 2);
-    /* Where every order would have to be searched, a few random ones may do. */
-    if (p->cover.rounds && !hl_space_is_reducible(*space) && p->walked.schedules < FIRST_WALKS)
-        status = walk(x, space, FIRST_WALKS, budget_s / 2);
+        return walk_in_rounds(x, space, schedules, budget_s / 2);
+    bool has_races = p->cover.rounds && !hl_space_is_reducible(*space);
+    if (!has_races && !x->options->checkpoint && (!states_max || states_max > FIRST_STATES)) {
+        status = search(x, space, budget_s / 2, FIRST_STATES);
+        if (status || p->answer != HL_ANSWER_BOUND_REACHED || is_stopped(x))
+            return status;
+        p->states -= p->explored.states; /* it begins again */
+        has_races = true;
+    }
+    /* Where every order would have to be searched, and where it is not decided soon, a few random ones may
+     * do. */
+    if (has_races && p->walked.schedules < FIRST_WALKS)
+        status = walk_in_rounds(x, space, FIRST_WALKS, budget_s / 4);
     if (status || p->answer == HL_ANSWER_HANG || is_stopped(x))
         return status;
-    status = search(x, space, budget_s / 2);
+    status = search(x, space, budget_s / 2, states_max);
     if (status || p->answer != HL_ANSWER_BOUND_REACHED || is_stopped(x))
         return status;
-    return walk_in_rounds(x, space, budget_s / 2);
+    return walk_in_rounds(x, space, schedules, budget_s / 2);
 }
 
 static enum hl_status search_payload(struct state *x, bool was_walking)

@@ -1,9 +1,9 @@
 /* What the calls of a space send, and what sums must come of it.
  *
- * Nothing that anybody does changes what a call sends: that is decided by its place in the list, so rows are no
- * part of a state. How a word looks matters to a wait in one way only: whether it is taken for the sentinel. So
- * ordinary rows stand for all rows that are not. They differ from call to call, so that a row of another call
- * shows in the sum. */
+ * Nothing that anybody does changes what a call sends: that is decided by its place in the list, so rows are
+ * no part of a state. How a word looks matters to a wait in one way only: whether it is taken for the
+ * sentinel. So ordinary rows stand for all rows that are not. They differ from call to call, so that a row of
+ * another call shows in the sum. */
 #include <stdlib.h>
 #include <string.h>
 #include "../engine/rows.h"
@@ -57,7 +57,8 @@ static struct hl_cx make_context(const struct hl_space *s, int rank, const struc
     return cx;
 }
 
-/* The `number`-th call of a rank on a workspace, by its context; laps of a list without end are counted on. */
+/* The `number`-th call of a rank on a workspace, by its context; laps of a list without end are counted on.
+ */
 static struct hl_cx *find_call(const struct hl_space *s, int rank, int workspace, uint32_t number)
 {
     for (uint32_t lap = 0; lap < 2; lap++) {
@@ -81,7 +82,8 @@ static struct hl_cx *find_call(const struct hl_space *s, int rank, int workspace
 }
 
 /* Sums what the ranks send in their calls of one number; false: they do not fit together. */
-static bool sum_up(const struct hl_space *s, const struct hl_space_call *call, uint32_t number, uint32_t *sums)
+static bool sum_up(const struct hl_space *s, const struct hl_space_call *call, uint32_t number,
+                   uint32_t *sums)
 {
     const size_t words = (size_t)call->tokens * s->row_words;
     const uint32_t hidden = s->row_words * 4 / hl_dtype_bytes(s->spec.dtype);

@@ -23,11 +23,11 @@ enum {
 
 /* One entry of a stream's list. A call, unless one of the first four says otherwise. */
 struct hl_space_call {
-    bool fills : 1;  /* fills the rank's own workspace with sentinels */
-    bool reuses : 1; /* with `fills`: with what somebody else writes there instead, behind the flags */
-    bool marks : 1;  /* an event is recorded: all entries before it have ended */
-    bool waits : 1;  /* until entry `for_entry` of stream `for_stream` has been passed */
-    bool fences : 1; /* starts when all before it has ended, whatever PDL allows */
+    bool fills : 1;    /* fills the rank's own workspace with sentinels */
+    bool reuses : 1;   /* with `fills`: with what somebody else writes there instead, behind the flags */
+    bool marks : 1;    /* an event is recorded: all entries before it have ended */
+    bool waits : 1;    /* until entry `for_entry` of stream `for_stream` has been passed */
+    bool fences : 1;   /* starts when all before it has ended, whatever PDL allows */
     bool has_rows : 1; /* of the `tokens` rows that it sends, the first `written` are ordinary data, which
                         * differ from call to call; others hold the spec's payload, if it has one */
     uint8_t workspace;
@@ -86,7 +86,7 @@ struct hl_hash {
 };
 
 struct hl_space_host {
-    uint16_t stop;                            /* that it waits at */
+    uint16_t stop;                           /* that it waits at */
     uint16_t enqueued[HL_SPACE_STREAMS_MAX]; /* entries that have not started */
     uint16_t unused;
 };
@@ -125,9 +125,9 @@ struct hl_space {
     struct hl_space_spec spec;
     const hl_step_fn *steps;
     struct hl_layout layout[HL_SPACE_WORKSPACES_MAX];
-    uint32_t live[HL_SPACE_WORKSPACES_MAX]; /* leading words of a workspace that anybody ever reads */
-    int kernels;                            /* places for kernels in flight */
-    uint32_t ctas_max, agents, calls_max; /* CTAs of a kernel; agents; entries of a list */
+    uint32_t live[HL_SPACE_WORKSPACES_MAX];        /* leading words of a workspace that anybody ever reads */
+    int kernels;                                   /* places for kernels in flight */
+    uint32_t ctas_max, agents, calls_max;          /* CTAs of a kernel; agents; entries of a list */
     size_t rank_bytes, control_bytes, state_bytes; /* control of a rank, of all; a saved state */
 
     /* The working state. */
@@ -149,7 +149,7 @@ struct hl_space {
     /* Out of a step. */
     struct hl_footprint footprint;
     int touched_workspace;
-    int retired;           /* kernels of the agent's stream that completed */
+    int retired;            /* kernels of the agent's stream that completed */
     uint32_t changed_ranks; /* whose hosts and streams the step moved, a bit each */
     struct hl_store store;
     /* For ahead.c: the run in which a word was last stored, and the number of the run. */
@@ -222,7 +222,8 @@ static inline struct hl_cx *hl_space_cx(const struct hl_space *s, int rank, int 
     return &s->cx[(((size_t)rank * (size_t)s->spec.streams + (size_t)stream) * s->calls_max + call) * 2 +
                   which];
 }
-/* The sums that its rows must have; NULL: the ranks' calls do not fit together, or the kernel sums nothing. */
+/* The sums that its rows must have; NULL: the ranks' calls do not fit together, or the kernel sums nothing.
+ */
 static inline uint32_t **hl_space_expected(const struct hl_space *s, const struct hl_cx *cx)
 {
     return &s->expected[cx - s->cx];

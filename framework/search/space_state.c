@@ -258,10 +258,10 @@ static struct needs count_needs(struct hl_space *s)
 static size_t rank_bytes(const struct hl_space *s)
 {
     const size_t streams = (size_t)s->spec.streams, kernels = streams * (size_t)s->kernels;
-    const size_t bytes = sizeof(struct hl_space_host) + streams * sizeof(struct hl_space_stream) +
-                         kernels * sizeof(struct hl_space_kernel) +
-                         kernels * s->ctas_max *
-                             (sizeof(struct hl_space_cta) + s->row_words * sizeof(uint32_t));
+    const size_t bytes =
+        sizeof(struct hl_space_host) + streams * sizeof(struct hl_space_stream) +
+        kernels * sizeof(struct hl_space_kernel) +
+        kernels * s->ctas_max * (sizeof(struct hl_space_cta) + s->row_words * sizeof(uint32_t));
     return (bytes + 7) & ~(size_t)7;
 }
 

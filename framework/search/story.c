@@ -34,7 +34,7 @@ struct teller {
 
 static bool is_last_kernel(const struct hl_space_call *call, uint32_t which)
 {
-    return call->fills || (int)which + 1 == hl_protocol_kernels(call->protocol).count;
+    return !call->fills && (int)which + 1 == hl_protocol_kernels(call->protocol).count;
 }
 
 /* Number of the agent's call in its stream. */

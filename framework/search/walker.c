@@ -152,6 +152,8 @@ bool hl_walker_take(struct hl_walker *w, uint64_t seed, uint64_t number)
             wake(w, s->store.rank);
         if (s->retired || s->agent[agent].its_cta->triggered)
             wake(w, rank);
+        for (uint32_t others = s->changed_ranks & ~(1u << rank); others; others &= others - 1)
+            wake(w, __builtin_ctz(others)); /* a barrier has let them go on */
     }
     if (w->n_able || !hl_space_ended(s))
         return !w->n_able;

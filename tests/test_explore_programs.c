@@ -1,0 +1,130 @@
+/* The rank programs of scenario files, searched: what must hang hangs, its healthy twin is free of it. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../framework/engine/engine.h"
+#include "../framework/fault/weave.h"
+#include "../framework/scenario/scenario.h"
+#include "../framework/search/portfolio.h"
+
+static struct hl_scenario *load(const char *file)
+{
+    char path[512];
+    struct hl_scenario *scenario;
+    struct hl_error error;
+    snprintf(path, sizeof path, "%s/scenarios/%s.yaml", getenv("HANGLAB_SOURCE"), file);
+    cr_assert_eq(hl_scenario_load(path, &scenario, &error), HL_STATUS_OK, "%s", error.message);
+    return scenario;
+}
+
+static struct hl_portfolio search(const struct hl_config *config, int ranks)
+{
+    const struct hl_portfolio_options options = { .cover = { .programs = true, .ranks = ranks },
+                                                  .explore = { .reduce = true, .states_max = 400000 },
+                                                  .walk = { .seed = 1 } };
+    struct hl_portfolio portfolio;
+    struct hl_error error;
+    cr_assert_eq(hl_portfolio_run(config, &options, &portfolio, &error), HL_STATUS_OK, "%s", error.message);
+    return portfolio;
+}
+
+/* Every case of a file ends as the file says; hangs may also be wrong sums that come before them. */
+static void expect_as_written(const char *file, int ranks)
+{
+    struct hl_scenario *scenario = load(file);
+    for (size_t i = 0; i < scenario->n_cases; i++) {
+        const struct hl_case *c = &scenario->cases[i];
+        struct hl_portfolio p = search(&c->config, ranks);
+        const enum hl_answer expected = c->expected.verdict == HL_VERDICT_HANG      ? HL_ANSWER_HANG
+                                        : c->expected.verdict == HL_VERDICT_CORRUPT ? HL_ANSWER_CORRUPT
+                                                                                    : HL_ANSWER_PROVEN_FREE;
+        cr_expect_eq(p.answer, expected, "%s: answer %d, expected %d", c->id, p.answer, expected);
+        cr_expect_eq(p.explored.broken_polls && p.answer == HL_ANSWER_PROVEN_FREE, 0, "%s", c->id);
+        hl_portfolio_finish(&p);
+    }
+    hl_scenario_destroy(scenario);
+}
+
+Test(programs, of_faults_end_as_their_scenarios_say)
+{
+    static const char *const files[] = { "catalogue/late-clear",   "catalogue/depth-2",
+                                         "catalogue/early-init",   "catalogue/late-memset",
+                                         "catalogue/swap-order",   "catalogue/shared-counter",
+                                         "catalogue/skip-call",    "catalogue/lone-barrier",
+                                         "catalogue/stop-rank",    "catalogue/stale-graph",
+                                         "catalogue/wrong-group",  "catalogue/baked-epoch",
+                                         "catalogue/stall-stream", "catalogue/capture-barrier" };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        expect_as_written(files[i], 3);
+}
+
+Test(programs, of_sglang_23402_end_as_it_says) { expect_as_written("seed/sglang-23402", 4); }
+
+/* What the simulator's feed says of the calls of each rank, in the order in which they begin. */
+struct seen {
+    struct hl_call_record calls[HL_RANKS_MAX][HL_SPACE_CALLS_MAX];
+    uint32_t n[HL_RANKS_MAX];
+};
+
+static void note(void *user, const struct hl_event *event)
+{
+    struct seen *seen = user;
+    if (event->kind == HL_EVENT_CALL_BEGIN && seen->n[event->rank] < HL_SPACE_CALLS_MAX)
+        seen->calls[event->rank][seen->n[event->rank]++] = *event->call;
+}
+
+static void run(const struct hl_config *config, struct seen *seen)
+{
+    struct hl_program *program;
+    struct hl_run *r;
+    struct hl_error error;
+    uint64_t now;
+    cr_assert_eq(hl_program_create(config, 1, &program, &error), HL_STATUS_OK, "%s", error.message);
+    cr_assert_eq(hl_faults_weave(program, 1, &error), HL_STATUS_OK, "%s", error.message);
+    const struct hl_run_spec spec = { config, program, 1, { note, seen } };
+    cr_assert_eq(hl_engine_sim.start(&spec, &r, &error), HL_STATUS_OK);
+    while (hl_engine_sim.advance(r, 1000000000, &now) == HL_RUN_GOING) {
+    }
+    hl_engine_sim.end(r);
+    hl_program_destroy(program);
+}
+
+/* Lists are made by other code than the simulator's hosts and lanes: both must issue the same calls. */
+Test(programs, as_lists_have_the_calls_that_the_simulator_makes)
+{
+    static const char *const files[] = { "seed/sglang-23402", "catalogue/skip-call", "catalogue/baked-epoch",
+                                         "catalogue/drop-store" };
+    static struct seen seen;
+    for (size_t f = 0; f < sizeof files / sizeof *files; f++) {
+        struct hl_scenario *scenario = load(files[f]);
+        for (size_t i = 0; i < scenario->n_cases; i++) {
+            const struct hl_case *c = &scenario->cases[i];
+            struct hl_cover cover;
+            struct hl_error error;
+            const struct hl_cover_options options = { .programs = true };
+            memset(&seen, 0, sizeof seen);
+            run(&c->config, &seen);
+            cr_assert_eq(hl_cover_make(&c->config, &options, &cover, &error), HL_STATUS_OK, "%s",
+                         error.message);
+            for (int rank = 0; rank < cover.spec.ranks; rank++) {
+                const struct hl_space_stream_program *p = &cover.spec.program[rank][0];
+                uint32_t at = 0;
+                for (uint32_t k = 0; k < p->n && at < seen.n[rank]; k++) {
+                    const struct hl_space_call *call = &p->calls[k];
+                    if (call->fills || call->marks || call->waits)
+                        continue;
+                    const struct hl_call_record *record = &seen.calls[rank][at++];
+                    cr_assert_eq(call->protocol, record->protocol, "%s: rank %d, call %u", c->id, rank, at);
+                    cr_assert_eq(call->workspace, record->workspace, "%s: rank %d, call %u", c->id, rank, at);
+                    cr_assert_eq(call->written < call->tokens, record->rows_written < record->exec_tokens,
+                                 "%s: rank %d, call %u has %u rows of %u written, in the run %u of %u", c->id,
+                                 rank, at, call->written, call->tokens, record->rows_written,
+                                 record->exec_tokens);
+                }
+                cr_assert_gt(at, 0);
+                cr_assert_eq(at, seen.n[rank], "%s: rank %d", c->id, rank);
+            }
+        }
+        hl_scenario_destroy(scenario);
+    }
+}

@@ -207,8 +207,8 @@ static enum hl_status walk_levels(struct hl_search *x)
         x->next.n = x->at = 0;
     }
     x->out->answer = x->out->hangs        ? HL_ANSWER_HANG
-                     : x->out->wrong_sums ? HL_ANSWER_CORRUPT
                      : ends               ? HL_ANSWER_BOUND_REACHED
+                     : x->out->wrong_sums ? HL_ANSWER_CORRUPT
                                           : HL_ANSWER_PROVEN_FREE;
     if (x->out->answer == HL_ANSWER_PROVEN_FREE && x->space->broken_polls)
         x->out->answer = HL_ANSWER_BOUND_REACHED; /* a pass of a poll may not be taken as one step here */

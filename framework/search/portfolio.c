@@ -201,19 +201,21 @@ struct hl_schedule_of hl_portfolio_schedule_of(const struct hl_portfolio *p,
                                                const struct hl_portfolio_options *o)
 {
     return (struct hl_schedule_of){ p->cover.spec.ranks, o->cover.tokens_max, p->cover.rounds,
-                                    p->cover.spec.payload };
+                                    p->cover.spec.payload, o->cover.programs };
 }
 
 enum hl_status hl_schedule_load(const struct hl_config *config, const char *file, struct hl_space **ret_space,
                                 struct hl_path *ret_path, struct hl_error *error)
 {
-    struct hl_schedule_of of;
+    struct hl_schedule_of of = { 0 };
     struct hl_cover cover;
     struct hl_space *space;
     enum hl_status status = hl_path_read_head(file, &of, error);
+    const struct hl_cover_options o = {
+        .programs = of.programs, .ranks = of.ranks, .tokens_max = of.tokens_max, .rounds = of.rounds
+    };
     if (!status)
-        status = hl_cover_make(config, &(struct hl_cover_options){ of.ranks, of.tokens_max, of.rounds },
-                               &cover, error);
+        status = hl_cover_make(config, &o, &cover, error);
     if (status)
         return status;
     cover.spec.payload = of.payload;

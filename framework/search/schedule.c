@@ -17,8 +17,8 @@ enum hl_status hl_path_write(const struct hl_space *s, const struct hl_path *pat
     if (!out)
         return hl_fail(error, HL_STATUS_IO, "cannot write %s: %s", temporary, strerror(errno));
     fprintf(out, "%s\n# case %s; a line is: agent, number of its steps in a row\n", head, name);
-    fprintf(out, "searched: %d %u %u %u\nagents: %u\n", of->ranks, of->tokens_max, of->rounds, of->payload,
-            s->agents);
+    fprintf(out, "searched: %d %u %u %u %s\nagents: %u\n", of->ranks, of->tokens_max, of->rounds, of->payload,
+            of->programs ? "programs" : "calls", s->agents);
     for (uint32_t i = 0, n; i < path->n; i += n) {
         for (n = 1; i + n < path->n && path->agents[i + n] == path->agents[i]; n++) {
         }
@@ -51,7 +51,7 @@ enum hl_status hl_path_append(struct hl_path *path, uint32_t agent, uint32_t n, 
 
 enum hl_status hl_path_read_head(const char *file, struct hl_schedule_of *ret_of, struct hl_error *error)
 {
-    char line[256];
+    char line[256], what[16] = "";
     struct hl_schedule_of of;
     bool found = false;
     FILE *in = fopen(file, "r");
@@ -59,12 +59,13 @@ enum hl_status hl_path_read_head(const char *file, struct hl_schedule_of *ret_of
         return hl_fail(error, HL_STATUS_IO, "cannot read %s: %s", file, strerror(errno));
     const bool is_one = fgets(line, sizeof line, in) && strncmp(line, head, sizeof head - 1) == 0;
     while (is_one && !found && fgets(line, sizeof line, in))
-        found =
-            sscanf(line, "searched: %d %u %u %u", &of.ranks, &of.tokens_max, &of.rounds, &of.payload) == 4;
+        found = sscanf(line, "searched: %d %u %u %u %15s", &of.ranks, &of.tokens_max, &of.rounds, &of.payload,
+                       what) == 5;
     fclose(in);
     if (!found)
         return hl_fail(error, HL_STATUS_USAGE,
                        "%s:1: not a schedule file: expected '%s', and what was searched", file, head);
+    of.programs = strcmp(what, "programs") == 0;
     *ret_of = of;
     return HL_STATUS_OK;
 }

@@ -38,6 +38,7 @@ struct hl_schedule_of {
     int ranks;
     uint32_t tokens_max, rounds; /* as asked for; 0: as the case has them */
     uint32_t payload;            /* the word of its rows; 0: real data */
+    bool programs;               /* the rank programs, not the calls alone */
 };
 enum hl_status hl_path_write(const struct hl_space *space, const struct hl_path *path, const char *name,
                              const struct hl_schedule_of *of, const char *file, struct hl_error *error);

@@ -106,6 +106,13 @@ Test(faults_run, a_gpu_that_answers_nothing_is_the_drivers)
                  "  - {verdict: hang, cause: driver-stall}\n");
 }
 
+Test(faults_run, a_thread_of_two_ranks_stops_where_a_launch_queue_is_full)
+{
+    expect_fault("one-thread", ", call: 9", ", launch_queue: 4", MODES,
+                 "  - {verdict: hang, cause: peer-host-blocked}\n");
+    expect_fault("one-thread", ", call: 9", ", launch_queue: 1024", MODES, "  - {verdict: pass}\n");
+}
+
 Test(faults_run, another_group_on_the_same_workspace)
 {
     expect_fault("shared-workspace", ", call: 9", "", MODES,

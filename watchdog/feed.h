@@ -57,6 +57,7 @@ struct hl_call_data {
 /* What a host waits for in a blocking op. */
 enum hl_host_wait {
     HL_HOST_WAIT_ORDER,  /* a barrier, or a stream: its turn in the program */
+    HL_HOST_WAIT_THREAD, /* for its thread, which is at another rank's work */
     HL_HOST_WAIT_DEVICE, /* until no kernel runs in its context: an allocation, a module load, a free */
     HL_HOST_WAIT_SIGNAL  /* it is stopped */
 };

@@ -90,7 +90,8 @@ static json_t *overlap_json(const struct hl_overlap *o)
 }
 
 /* enum hl_host_wait */
-static const char *const host_waits[] = { "its turn", "the device", "a signal to go on" };
+static const char *const host_waits[] = { "its turn", "its thread, which is at another rank's work",
+                                          "the device", "a signal to go on" };
 
 static json_t *rank_json(const struct hl_bundle *b, int rank)
 {

@@ -60,13 +60,46 @@ static void push_other_size(struct hl_weaver *w, struct hl_op call)
     hl_push_marked(w, call);
 }
 
-void hl_push_before(struct hl_weaver *w, enum hl_op_kind kind, const struct hl_op *before)
+static uint32_t count_nodes(const struct hl_program *p, int rank, struct hl_graph range)
+{
+    uint32_t calls = 0;
+    for (uint32_t i = range.begin; i < range.end; i++)
+        calls += p->rank[rank].ops[i].kind == HL_OP_CALL;
+    return calls;
+}
+
+/* Calls that a rank's host issues with its ops up to, not including, `end`; recorded ones not counted. With
+ * `at_least` calls issued, it stops before the next op that can block, if that comes first. */
+static uint32_t count_issued(const struct hl_program *p, int rank, uint32_t end, uint32_t at_least)
+{
+    uint32_t calls = 0;
+    bool capturing = false;
+    for (uint32_t i = 0; i < end && i < p->rank[rank].n_ops; i++) {
+        const struct hl_op *op = &p->rank[rank].ops[i];
+        if (calls >= at_least && (op->kind == HL_OP_SYNC || op->kind == HL_OP_BARRIER))
+            break;
+        if (op->kind == HL_OP_CAPTURE_BEGIN || op->kind == HL_OP_CAPTURE_END)
+            capturing = op->kind == HL_OP_CAPTURE_BEGIN;
+        calls += op->kind == HL_OP_CALL && !capturing;
+        if (op->kind == HL_OP_GRAPH_LAUNCH)
+            calls += count_nodes(p, rank, p->graphs[rank][op->graph]);
+    }
+    return calls;
+}
+
+void hl_push_before(struct hl_weaver *w, enum hl_op_kind kind, const struct hl_op *before, uint32_t at)
 {
     struct hl_op op = hl_op_make(kind);
     op.stream = before->stream;
     op.delay_ns = kind == HL_OP_HOST_DELAY ? w->delay_ns : 0;
     op.label = before->label;
     op.fault = w->mark;
+    if (kind == HL_OP_TURN) {
+        const uint32_t issued = count_issued(w->program, w->fault->rank, at, UINT32_MAX);
+        const int other = w->fault->rank == 0; /* the one whose turn comes first */
+        op.source = (uint16_t)other;
+        op.rows = count_issued(w->program, other, UINT32_MAX, issued + 1);
+    }
     hl_op_push(&w->list, op);
 }
 

@@ -32,6 +32,7 @@ enum hl_op_kind hl_fault_host_op(enum hl_fault_kind kind)
     case HL_FAULT_LONE_BARRIER: return HL_OP_BARRIER;
     case HL_FAULT_FOREIGN_SPIN: return HL_OP_FOREIGN;
     case HL_FAULT_SERIALISE_LAUNCHES: return HL_OP_SERIALISE;
+    case HL_FAULT_ONE_THREAD: return HL_OP_TURN;
     case HL_FAULT_CAPTURE_BARRIER: return HL_OP_BARRIER;
     case HL_FAULT_STALL_STREAM: return HL_OP_HOLD;
     case HL_FAULT_DRIVER_STALL: return HL_OP_FREEZE;
@@ -158,7 +159,7 @@ static void push_host_op(struct hl_weaver *w, uint32_t i, const struct hl_place 
         op.fault = w->mark;
     }
     if (place && hl_fault_host_op(w->fault->kind) != HL_OP_KIND_COUNT)
-        hl_push_before(w, hl_fault_host_op(w->fault->kind), &op);
+        hl_push_before(w, hl_fault_host_op(w->fault->kind), &op, i);
     else if (place && w->fault->kind == HL_FAULT_LATE_MEMSET)
         hl_push_marked(w, w->ops[place->partner]);
     if (place && w->fault->kind == HL_FAULT_EAGER_INSTEAD)

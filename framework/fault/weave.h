@@ -34,6 +34,7 @@
     X(HL_FAULT_WRONG_GROUP, "rank", "a workspace with a call, and a barrier between its filling and that") \
     X(HL_FAULT_FOREIGN_SPIN, "rank, call", "the call, and world.progress: lobe, where room is limited") \
     X(HL_FAULT_SERIALISE_LAUNCHES, "rank, call", "the call; in a graph, before its launch") \
+    X(HL_FAULT_ONE_THREAD, "rank, call", "the call; in a graph, before its launch") \
     X(HL_FAULT_CAPTURE_BARRIER, "rank, call", "the call in a graph") \
     X(HL_FAULT_STALL_STREAM, "rank, call", "the call; in a graph, before its launch") \
     X(HL_FAULT_DRIVER_STALL, "rank, call", "the call; in a graph, before its launch") \

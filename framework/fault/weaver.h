@@ -28,8 +28,8 @@ struct hl_weaver {
 
 /* The op itself, with the fault's mark, unless it has one of an earlier fault. */
 void hl_push_marked(struct hl_weaver *w, struct hl_op op);
-/* What the host does before an op. */
-void hl_push_before(struct hl_weaver *w, enum hl_op_kind kind, const struct hl_op *before);
+/* What the host does before an op, its `at`-th. */
+void hl_push_before(struct hl_weaver *w, enum hl_op_kind kind, const struct hl_op *before, uint32_t at);
 /* The call of a place as the fault has it, and the call beside it. */
 void hl_push_changed_call(struct hl_weaver *w, struct hl_op call);
 void hl_push_partner(struct hl_weaver *w, const struct hl_place *place);

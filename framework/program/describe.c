@@ -59,6 +59,9 @@ void hl_op_describe(const struct hl_program *program, const struct hl_op *op, ch
     case HL_OP_FREE: snprintf(text, size, "%s, block %u", name, op->block); break;
     case HL_OP_HOLD:
     case HL_OP_SYNC: snprintf(text, size, "%s, stream %u", name, op->stream); break;
+    case HL_OP_TURN:
+        snprintf(text, size, "turn, behind %u calls of rank %u on the same thread", op->rows, op->source);
+        break;
     case HL_OP_REUSE: snprintf(text, size, "%s, workspace %u", name, op->workspace); break;
     default: snprintf(text, size, "%s", name); break;
     }

@@ -37,6 +37,7 @@
     X(HL_OP_SERIALISE, "serialise", "from here on, a tool lets one kernel of all ranks run at a time") \
     X(HL_OP_HOLD, "hold", "from here on, `stream` waits for something that does not come") \
     X(HL_OP_FREEZE, "freeze", "from here on, the driver starts nothing on the rank's GPU, and tells nobody") \
+    X(HL_OP_TURN, "turn", "the host waits until that of rank `source` has issued `rows` calls: they share a thread") \
     X(HL_OP_REUSE, "reuse", \
       "the memory of `workspace`, given back, is written by somebody else: its buffers, not its flags")
 enum hl_op_kind { HL_OPS(HL_ENUMERATOR) HL_OP_KIND_COUNT };
@@ -59,7 +60,7 @@ struct hl_op {
     uint16_t graph;    /* capture-begin/-end, graph-launch */
     uint16_t event;    /* event-record, event-wait */
     uint16_t block;    /* call: input; filler: output; alloc, free, copy */
-    uint16_t source;   /* filler with HL_CONTENT_SOURCE */
+    uint16_t source;   /* filler with HL_CONTENT_SOURCE: a block; turn: a rank */
     uint16_t label;    /* index into hl_program.labels: which phase this op belongs to */
     uint16_t site;     /* call: which fused allreduce of a forward pass, 0.. */
     uint16_t fault;    /* 0, or 1 + index of the fault that changed this op: fires HL_EVENT_FAULT */
@@ -70,7 +71,7 @@ struct hl_op {
     uint32_t group;    /* barrier, call: the ranks that it is for, a bit each; 0 = all of this world */
     uint32_t ctas;     /* call: most CTAs of its grid; 0 = as many as the protocol wants */
     uint32_t tokens;   /* call: rows it reduces; real, not reduced */
-    uint32_t rows;     /* filler, copy: leading rows written */
+    uint32_t rows;     /* filler, copy: leading rows written; turn: calls */
     uint64_t delay_ns; /* host-delay */
 };
 

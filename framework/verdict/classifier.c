@@ -197,8 +197,13 @@ static bool decide_host_held(const struct hl_evidence *evidence, struct hl_findi
     if (!slot || source->host != HL_HOST_BLOCKED || source->wait == HL_HOST_WAIT_ORDER)
         return false;
     finding->culprit.rank = slot->source;
+    static const char *const waits[] = {
+        [HL_HOST_WAIT_THREAD] = "waits for its thread, which is still at another rank's launches",
+        [HL_HOST_WAIT_DEVICE] = "waits until no kernel runs in its context",
+        [HL_HOST_WAIT_SIGNAL] = "is stopped",
+    };
     hl_say(finding, "%s, whose host, in op %u, %s before it issues that call", text, source->op,
-           source->wait == HL_HOST_WAIT_SIGNAL ? "is stopped" : "waits until no kernel runs in its context");
+           waits[source->wait]);
     return true;
 }
 

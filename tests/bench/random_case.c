@@ -108,6 +108,7 @@ static void draw_needs(struct hl_random_case *r, uint64_t *random)
     struct hl_config *c = &r->config;
     switch (r->trouble) {
     case HL_TROUBLE_SWAP_ORDER: c->subject.workspaces = 2; break;
+    case HL_TROUBLE_ONE_THREAD: c->world.launch_queue = draw_log(random, 1, 64); break;
     case HL_TROUBLE_DRIVER_STALL:
     case HL_TROUBLE_HOST_BLOCK:
         c->world.placement = draw_bool(random) ? HL_PLACEMENT_VIRTUAL : HL_PLACEMENT_PROCESS;

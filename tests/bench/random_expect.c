@@ -120,6 +120,9 @@ static bool expect_of_rank(struct hl_random_case *r, const struct hl_program *cl
     case HL_TROUBLE_LONE_BARRIER: expect(r, HANG, HL_CAUSE_PEER_MISSING_CALL); break;
     case HL_TROUBLE_STOP_RANK:
     case HL_TROUBLE_LONG_DELAY: expect(r, HANG, HL_CAUSE_PEER_HOST_BLOCKED); break;
+    case HL_TROUBLE_ONE_THREAD: /* where the other rank's queue holds all that it issues, nothing happens */
+        expect(r, PASS | HANG, HL_CAUSE_PEER_HOST_BLOCKED);
+        break;
     case HL_TROUBLE_HOST_BLOCK: /* with a process for each rank it waits for kernels that end */
         expect(r, clean->config.world.placement == HL_PLACEMENT_VIRTUAL ? PASS | HANG : PASS,
                HL_CAUSE_PEER_HOST_BLOCKED);

@@ -260,6 +260,7 @@ static bool runs_here(enum hl_op_kind kind)
     case HL_OP_FOREIGN:
     case HL_OP_SERIALISE:
     case HL_OP_HOLD:
+    case HL_OP_TURN:
     case HL_OP_FREEZE:
     case HL_OP_REUSE:
     case HL_OP_KIND_COUNT: break;

@@ -11,6 +11,7 @@ static enum hl_host_wait kind_of_wait(enum hl_op_kind kind)
 {
     return kind == HL_OP_STOP          ? HL_HOST_WAIT_SIGNAL
            : kind == HL_OP_DEVICE_SYNC ? HL_HOST_WAIT_DEVICE
+           : kind == HL_OP_TURN        ? HL_HOST_WAIT_THREAD
                                        : HL_HOST_WAIT_ORDER;
 }
 
@@ -71,6 +72,14 @@ static void number_calls(struct hl_sim *s, int rank, struct hl_sim_entry *entry)
     }
 }
 
+static uint32_t calls_issued(const struct hl_sim *s, int rank)
+{
+    uint32_t calls = 0;
+    for (int w = 0; w < s->workspaces; w++)
+        calls += s->hosts[rank].calls[w];
+    return calls;
+}
+
 static enum hl_sim_result enqueue(struct hl_sim *s, int rank)
 {
     struct hl_sim_host *host = &s->hosts[rank];
@@ -93,6 +102,9 @@ static enum hl_sim_result enqueue(struct hl_sim *s, int rank)
     q->count++;
     host->op++;
     hl_sim_emit_enqueued(s, rank, entry);
+    for (int r = 0; r < s->ranks; r++)
+        if (s->hosts[r].waiting && hl_sim_op(s, r, s->hosts[r].op)->kind == HL_OP_TURN)
+            hl_sim_wake(s, (uint32_t)r);
     hl_sim_wake(s, hl_sim_lane_agent(s, (uint32_t)(rank * s->lanes + op->stream)));
     return HL_SIM_RAN;
 }
@@ -130,6 +142,7 @@ static bool happens_on_host(const struct hl_op *op)
     case HL_OP_KILL:
     case HL_OP_STOP:
     case HL_OP_DEVICE_SYNC:
+    case HL_OP_TURN:
     case HL_OP_FOREIGN:
     case HL_OP_SERIALISE:
     case HL_OP_FREEZE: return true;
@@ -180,6 +193,7 @@ enum hl_sim_result hl_sim_host_step(struct hl_sim *s, int rank)
     case HL_OP_BARRIER: return barrier(s, rank);
     case HL_OP_SYNC: return wait_in_op(s, rank, hl_sim_stream_idle(s, rank, op->stream));
     case HL_OP_DEVICE_SYNC: return wait_in_op(s, rank, !hl_sim_runs_kernels(s, rank));
+    case HL_OP_TURN: return wait_in_op(s, rank, calls_issued(s, op->source) >= op->rows);
     case HL_OP_STOP: return wait_for(s, rank, false);
     case HL_OP_KILL: return die(s, rank);
     case HL_OP_EXIT: return leave(s, rank);

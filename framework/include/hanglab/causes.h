@@ -22,7 +22,8 @@
       "a rank's host thread is held up before it can issue the call that its peers already run", \
       "the rank has not enqueued the call, and its host is inside an op that blocks", \
       "read that rank's host stack (py-spy dump, gdb): look for module loading, allocation, cudaFree, " \
-      "GC or a sync beside a spinning kernel; load and allocate before the first call", \
+      "GC or a sync beside a spinning kernel, or a full launch queue of another rank on the same thread; " \
+      "load and allocate before the first call", \
       "torchcomms#2334, sglang#33642, Mooncake#1755, sglang#29548, sglang#18908") \
     X(HL_CAUSE_PEER_DEAD, "peer-dead", \
       "a rank's process is gone; its peers wait for it", \

@@ -107,6 +107,7 @@
     X(HL_FAULT_WRONG_GROUP, "wrong-group", "the rank's first barrier waits for a rank that is not of this world") \
     X(HL_FAULT_FOREIGN_SPIN, "foreign-spin", "a kernel of somebody else takes all room of the rank's GPU and does not end") \
     X(HL_FAULT_SERIALISE_LAUNCHES, "serialise-launches", "a tool on the rank lets kernels of all ranks run one after another only") \
+    X(HL_FAULT_ONE_THREAD, "one-thread", "one thread issues for two ranks: the rank's call comes after all that the other one issues without a wait (world.launch_queue)") \
     X(HL_FAULT_CAPTURE_BARRIER, "capture-barrier", "the rank comes to a barrier inside the capture of a graph, where its peers have none") \
     X(HL_FAULT_STALL_STREAM, "stall-stream", "the rank's stream waits for something that does not come: a copy, an event, another stream") \
     X(HL_FAULT_DRIVER_STALL, "driver-stall", "the driver of the rank's GPU starts nothing any more, while launches succeed") \

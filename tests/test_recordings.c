@@ -113,6 +113,36 @@ Test(recordings, play_back_the_same_from_a_file)
     unlink(path);
 }
 
+/* What is not in the calls themselves: hosts, groups, devices, tools, guards. */
+Test(recordings, keep_all_that_a_cause_is_decided_by)
+{
+    static const char *const faults[] = { "wrong-group",      "stop-rank",    "host-block",
+                                          "foreign-spin",     "stall-stream", "driver-stall",
+                                          "shared-workspace", "stale-graph",  "serialise-launches",
+                                          "kill-rank" };
+    static const char *const mutants[] = { "stray-store", "baked-epoch", "wrong-clear-offset" };
+    const size_t n = sizeof faults / sizeof *faults, all = n + sizeof mutants / sizeof *mutants;
+    for (size_t i = 0; i < all; i++) {
+        char yaml[512], fault[128] = "[]";
+        struct hl_error error;
+        struct hl_run_result result;
+        if (i < n)
+            snprintf(fault, sizeof fault, "[{fault: %s, rank: 1, call: 20}]", faults[i]);
+        snprintf(yaml, sizeof yaml,
+                 "hanglab: 1\nname: kept\nworld: {ranks: 4, progress: lobe, resident_ctas: 65536, "
+                 "launch_queue: 2}\n"
+                 "subject: {mutant: %s}\nschedule: {mode: full, layers: 2, sizes: [16, 8], replays: 6}\n"
+                 "faults: %s\n",
+                 i < n ? "none" : mutants[i - n], fault);
+        struct hl_recording recording = record(yaml, 7, 1 << 22);
+        cr_expect_str_neq(recording.header.cause, "none", "%s", yaml);
+        cr_assert_eq(hl_play_back(&recording, "kept", &result, &error), HL_STATUS_OK, "%s", error.message);
+        cr_expect_str_eq(hl_cause_name(result.finding.cause), recording.header.cause, "%s", yaml);
+        hl_run_result_finish(&result);
+        hl_recording_finish(&recording);
+    }
+}
+
 Test(recordings, of_a_clean_run_pass_only_with_rows)
 {
     char clean[sizeof text];

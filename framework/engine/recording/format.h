@@ -1,11 +1,12 @@
 /* The bytes of a recording: numbers of 7 bits a byte, low ones first, the top bit says that more follow.
  *
- * event:  kind, flags (1 record, 2 rows, 4 epoch), time since the event before, rank + 1, then by kind:
- *         host-begin, host-end, rank-exit: op; fault: fault; workspace-init: workspace; enqueue: record;
- *         call-begin, call-end: record, or workspace and call of one enqueued before;
- *         then the epoch, and with rows hidden and [input, residual, gamma] or [residual out, norm out]
+ * event:  kind, flags (1 record, 2 rows, 4 epoch, 8 outside, 16 group), time since the event before, rank +
+ * 1, then by kind: host-begin, host-end, rank-exit: op; fault: fault; workspace-init: workspace; enqueue:
+ * record; call-begin, call-end: record, or workspace and call of one enqueued before; then the epoch, the
+ * call's group, outside (what the host waits for, the ranks of its barrier, the workspace that is replaced),
+ * and with rows hidden and [input, residual, gamma] or [residual out, norm out]
  *
- * record: the fields of struct hl_call_record in their order, but for the epoch
+ * record: the fields of struct hl_call_record in their order, but for the epoch and the group
  *
  * words:  their number, then runs of equal words: length, word as 4 bytes
  *
@@ -44,7 +45,9 @@ struct hl_call_record hl_get_record(struct hl_bytes *bytes);
     X(HL_ANSWER_STACK, "rank: length, text") \
     X(HL_ANSWER_RESIDENCY, "rank: ctas, started, ended, room") \
     X(HL_ANSWER_HISTORY, \
-      "rank, workspace, word: known, stored by + 1, call, time, cleared by + 1, call, time")
+      "rank, workspace, word: known, stored by + 1, call, time, cleared by + 1, call, time") \
+    X(HL_ANSWER_OUTSIDE, "rank: foreign CTAs, does its GPU answer, is it serialised") \
+    X(HL_ANSWER_STRAY, "rank, workspace: buffer + 1, is it before, distance, value, by + 1, call")
 #define X(id, doc) id,
 enum hl_answer_kind { HL_ANSWERS(X) HL_ANSWER_KIND_COUNT };
 #undef X

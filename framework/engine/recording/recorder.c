@@ -113,8 +113,10 @@ static void put_event(const struct hl_event *event)
     if (event->kind == HL_EVENT_ENQUEUE)
         remember_enqueued(event);
     hl_put_number(b, event->kind);
-    const bool epoch = record && event->call->epoch;
-    hl_put_number(b, (record ? 1u : 0u) | (rows ? 2u : 0u) | (epoch ? 4u : 0u));
+    const bool epoch = record && event->call->epoch, group = record && event->call->group;
+    const bool outside = event->wait != HL_HOST_WAIT_ORDER || event->group || event->replaces;
+    hl_put_number(b, (record ? 1u : 0u) | (rows ? 2u : 0u) | (epoch ? 4u : 0u) | (outside ? 8u : 0u) |
+                         (group ? 16u : 0u));
     hl_put_number(b, event->time_ns - recorder.last_ns);
     hl_put_number(b, (uint64_t)(event->rank + 1));
     recorder.last_ns = event->time_ns;
@@ -134,6 +136,13 @@ static void put_event(const struct hl_event *event)
     }
     if (epoch)
         hl_put_number(b, event->call->epoch);
+    if (group)
+        hl_put_number(b, event->call->group);
+    if (outside) {
+        hl_put_number(b, event->wait);
+        hl_put_number(b, event->group);
+        hl_put_number(b, event->replaces);
+    }
     if (rows)
         put_rows(b, event);
 }
@@ -198,16 +207,51 @@ static size_t host_stack(void *user, int rank, char *text, size_t size)
     return length;
 }
 
-static struct hl_residency residency(void *user, int rank)
+static enum hl_device_answer device_answer(void *user, int rank)
 {
     (void)user;
+    return recorder.probe.device_answer ? recorder.probe.device_answer(recorder.probe.user, rank)
+                                        : HL_DEVICE_NOT_ASKED;
+}
+
+static bool is_serialised(void *user)
+{
+    (void)user;
+    return recorder.probe.is_serialised && recorder.probe.is_serialised(recorder.probe.user);
+}
+
+static struct hl_residency residency(void *user, int rank)
+{
     const struct hl_residency r = recorder.probe.residency(recorder.probe.user, rank);
     struct hl_bytes *b = answer(HL_ANSWER_RESIDENCY, rank);
     hl_put_number(b, r.ctas);
     hl_put_number(b, r.started);
     hl_put_number(b, r.ended);
     hl_put_number(b, r.room);
+    b = answer(HL_ANSWER_OUTSIDE, rank);
+    hl_put_number(b, r.foreign);
+    hl_put_number(b, device_answer(user, rank));
+    hl_put_number(b, is_serialised(user));
     return r;
+}
+
+static struct hl_stray_write stray_write(void *user)
+{
+    (void)user;
+    if (!recorder.probe.stray_write)
+        return (struct hl_stray_write){ 0 };
+    const struct hl_stray_write s = recorder.probe.stray_write(recorder.probe.user);
+    if (!s.found)
+        return s;
+    struct hl_bytes *b = answer(HL_ANSWER_STRAY, s.rank);
+    hl_put_number(b, (uint64_t)s.workspace);
+    hl_put_number(b, (uint64_t)(s.buffer + 1));
+    hl_put_number(b, s.distance < 0);
+    hl_put_number(b, (uint64_t)(s.distance < 0 ? -s.distance : s.distance));
+    hl_put_number(b, s.value);
+    hl_put_number(b, (uint64_t)(s.by_rank + 1));
+    hl_put_number(b, s.by_call);
+    return s;
 }
 
 static struct hl_word_history word_history(void *user, int rank, int workspace, uint32_t word)
@@ -240,7 +284,10 @@ static struct hl_probe probe(struct hl_run *run)
                               .host_state = host_state,
                               .host_stack = host_stack,
                               .residency = residency,
-                              .word_history = word_history };
+                              .word_history = word_history,
+                              .stray_write = stray_write,
+                              .is_serialised = is_serialised,
+                              .device_answer = device_answer };
 }
 
 /*

@@ -27,6 +27,7 @@ struct rank_answers {
     enum hl_host_state host;
     char stack[4096];
     struct hl_residency residency;
+    enum hl_device_answer device;
     struct hl_call_record *calls; /* enqueued and not ended */
     uint32_t n_calls;
 };
@@ -46,6 +47,8 @@ struct hl_run {
     uint32_t n_reads;
     struct history *histories;
     uint32_t n_histories;
+    struct hl_stray_write stray;
+    bool serialised;
     bool damaged;
 };
 
@@ -106,13 +109,15 @@ static bool keep_record(struct hl_run *run, struct rank_answers *rank)
     return true;
 }
 
-static bool get_call(struct hl_run *run, bool has_record, bool has_epoch)
+static bool get_call(struct hl_run *run, bool has_record, bool has_epoch, bool has_group)
 {
     struct rank_answers *rank = &run->rank[run->next.rank];
     if (has_record) {
         struct hl_call_record record = hl_get_record(&run->events);
         if (has_epoch)
             record.epoch = (uint32_t)hl_get_number(&run->events);
+        if (has_group)
+            record.group = (uint32_t)hl_get_number(&run->events);
         find_record(run, rank, record.workspace, record.call); /* an older one makes way */
         run->record = record;
     } else {
@@ -122,6 +127,15 @@ static bool get_call(struct hl_run *run, bool has_record, bool has_epoch)
     }
     run->next.call = &run->record;
     return run->next.kind == HL_EVENT_CALL_END || keep_record(run, rank);
+}
+
+static bool get_outside(struct hl_run *run)
+{
+    const uint64_t wait = hl_get_number(&run->events);
+    run->next.wait = (enum hl_host_wait)wait;
+    run->next.group = (uint32_t)hl_get_number(&run->events);
+    run->next.replaces = (uint32_t)hl_get_number(&run->events);
+    return wait <= HL_HOST_WAIT_SIGNAL && run->next.replaces <= (uint32_t)run->recording->workspaces;
 }
 
 /* Takes the next event from the bytes; false when there is none, or it makes no sense. */
@@ -150,11 +164,13 @@ static bool get_event(struct hl_run *run)
     case HL_EVENT_WORKSPACE_INIT: run->next.workspace = (uint32_t)hl_get_number(b); break;
     case HL_EVENT_ENQUEUE:
     case HL_EVENT_CALL_BEGIN:
-    case HL_EVENT_CALL_END:
-        ok = get_call(run, flags & 1, flags & 4) && (!(flags & 2) || get_rows(run));
-        break;
+    case HL_EVENT_CALL_END: ok = get_call(run, flags & 1, flags & 4, flags & 16); break;
     default: break;
     }
+    if (flags & 8)
+        ok = ok && get_outside(run);
+    if (flags & 2)
+        ok = ok && run->next.call && get_rows(run);
     run->damaged = !ok || b->failed;
     return !run->damaged;
 }
@@ -213,6 +229,20 @@ static bool get_stack(struct hl_bytes *b, struct rank_answers *rank)
     return true;
 }
 
+static bool get_stray(struct hl_run *run, struct hl_bytes *b, int rank)
+{
+    struct hl_stray_write s = { .found = true, .rank = rank, .workspace = (int)hl_get_number(b) };
+    s.buffer = (int)hl_get_number(b) - 1;
+    const bool before = hl_get_number(b) != 0;
+    const int64_t distance = (int64_t)(hl_get_number(b) & INT64_MAX);
+    s.distance = before ? -distance : distance;
+    s.value = (uint32_t)hl_get_number(b);
+    s.by_rank = (int)hl_get_number(b) - 1;
+    s.by_call = (uint32_t)hl_get_number(b);
+    run->stray = s;
+    return !b->failed && s.workspace < run->recording->workspaces && s.by_rank < run->recording->ranks;
+}
+
 static bool get_answer(struct hl_run *run, struct hl_bytes *b)
 {
     const uint64_t kind = hl_get_number(b), rank = hl_get_number(b);
@@ -230,6 +260,12 @@ static bool get_answer(struct hl_run *run, struct hl_bytes *b)
         to->residency.room = (uint32_t)hl_get_number(b);
         return !b->failed;
     case HL_ANSWER_HISTORY: return get_history(run, b, (int)rank);
+    case HL_ANSWER_OUTSIDE:
+        to->residency.foreign = (uint32_t)hl_get_number(b);
+        to->device = (enum hl_device_answer)hl_get_number(b);
+        run->serialised |= hl_get_number(b) != 0;
+        return !b->failed && to->device <= HL_DEVICE_SILENT;
+    case HL_ANSWER_STRAY: return get_stray(run, b, (int)rank);
     default: return false;
     }
 }
@@ -278,6 +314,15 @@ static struct hl_word_history probe_word_history(void *user, int rank, int works
             run->histories[i].word == word)
             return run->histories[i].history;
     return (struct hl_word_history){ .known = false, .stored_by = -1, .cleared_by = -1 };
+}
+
+static struct hl_stray_write probe_stray_write(void *user) { return ((const struct hl_run *)user)->stray; }
+
+static bool probe_is_serialised(void *user) { return ((const struct hl_run *)user)->serialised; }
+
+static enum hl_device_answer probe_device_answer(void *user, int rank)
+{
+    return ((const struct hl_run *)user)->rank[rank].device;
 }
 
 /*
@@ -349,6 +394,9 @@ static struct hl_probe probe(struct hl_run *run)
                               .host_state = probe_host_state,
                               .host_stack = probe_host_stack,
                               .residency = probe_residency,
+                              .stray_write = probe_stray_write,
+                              .is_serialised = probe_is_serialised,
+                              .device_answer = probe_device_answer,
                               .word_history = probe_word_history };
 }
 

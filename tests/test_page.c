@@ -389,3 +389,20 @@ Test(page, of_an_h100_with_samples)
     cr_expect_eq(e->lines[0].pc, 0x40);
     free(e);
 }
+
+/* The same feed, with its samples and as `light` would have seen it: every launch behind a sync has an event.
+ */
+Test(page, of_an_h100_with_and_without_samples)
+{
+    static const enum hl_page_detail details[] = { HL_PAGE_PC, HL_PAGE_LIGHT };
+    for (int i = 0; i < 2; i++) {
+        struct hl_device_evidence *e = evidence_of("pc-direct", details[i]);
+        cr_expect_str_eq(e->kernel, "_Z13wait_for_peerPVi");
+        cr_expect_eq(e->unfinished.launch.grid[0], 4);
+        cr_expect_eq(e->unfinished.behind, 1);
+        cr_expect_eq(e->unfinished.by_samples, details[i] == HL_PAGE_PC);
+        free(e);
+        free(page);
+        make(HL_PAGE_LIGHT);
+    }
+}

@@ -77,6 +77,10 @@ Test(watch_command, a_stall_is_reported_kept_and_ended)
     expect_text(device, "stall", "device");
     expect_text(json_object_get(device, "unfinished"), "kernel", "wait_for_peer");
     json_decref(verdict);
+    command_expect(&c,
+                   "grep -q '\"launch\":0,.*\"ended\":false,\"kernel\":\"wait_for_peer\"' "
+                   "o/evidence/watch-fake/0/timeline.jsonl",
+                   0);
     command_expect(&c, "grep -q nanosleep o/evidence/watch-fake/0/stacks/rank0.txt", 0);
     command_expect(&c, "hanglab explain o/evidence/watch-fake/0", 0);
     command_said(&c, "wait_for_peer");

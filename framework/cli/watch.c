@@ -123,14 +123,16 @@ static bool has_resumed(const struct watch *w)
 
 static void report_finish(struct hl_watch_report *report)
 {
-    for (int i = 0; i < report->n; i++)
+    for (int i = 0; i < report->n; i++) {
         free(report->processes[i].stack);
+        free(report->processes[i].timeline);
+    }
     free(report->processes);
     *report = (struct hl_watch_report){ 0 };
 }
 
 /* From a copy: the page goes on changing, and symbols are written to it. */
-static void collect_process(const struct watch *w, const struct hl_watched *watched,
+static void collect_process(const struct watch *w, const struct hl_watched *watched, int index,
                             struct hl_watch_process *process)
 {
     struct hl_page *page = malloc(sizeof *page);
@@ -146,6 +148,7 @@ static void collect_process(const struct watch *w, const struct hl_watched *watc
         snprintf(page->why, sizeof page->why, "source lines: %.200s", why);
     const struct hl_stall stall = hl_judge(page, threshold_of(w, page), now_ns());
     hl_device_evidence_of(page, &stall, now_ns(), &process->device);
+    process->timeline = hl_watch_timeline(page, index);
     free(page);
 }
 
@@ -181,7 +184,7 @@ static bool collect(struct watch *w)
     r->time_ns = now_ns() - w->started_ns;
     for (; r->n < w->job.n; r->n++) {
         struct hl_watch_process *process = &r->processes[r->n];
-        collect_process(w, &w->job.watched[r->n], process);
+        collect_process(w, &w->job.watched[r->n], r->n, process);
         const uint64_t stack_ns = now_ns();
         process->stack = read_stack(w->job.watched[r->n].pid);
         r->stacks_ns += now_ns() - stack_ns;

@@ -91,6 +91,15 @@ static int write_pc(const void *user, FILE *out)
     return status;
 }
 
+static int write_timeline(const void *user, FILE *out)
+{
+    const struct hl_watch_report *r = user;
+    for (int i = 0; i < r->n; i++)
+        if (r->processes[i].timeline && fputs(r->processes[i].timeline, out) == EOF)
+            return -1;
+    return 0;
+}
+
 static int write_stack(const void *user, FILE *out)
 {
     const struct hl_watch_process *p = user;
@@ -102,7 +111,8 @@ static int fill(const void *user, const char *folder)
     static const struct {
         const char *name;
         hl_folder_file_fn write_file;
-    } files[] = { { "flags.json", write_flags },
+    } files[] = { { "timeline.jsonl", write_timeline },
+                  { "flags.json", write_flags },
                   { "slots.json", write_slots },
                   { "pc.json", write_pc },
                   { "verdict.json", write_verdict } };

@@ -9,7 +9,8 @@ struct hl_watch_process {
     int rank; /* as its launcher numbers it, -1: not known */
     char command[256];
     struct hl_device_evidence device;
-    char *stack; /* of all its threads; NULL: could not be read */
+    char *stack;    /* of all its threads; NULL: could not be read */
+    char *timeline; /* its last launches, as JSON Lines; NULL: out of memory */
 };
 
 struct hl_watch_report {
@@ -24,6 +25,10 @@ struct hl_watch_report {
     uint64_t asked_ns, stacks_ns; /* what collecting took: answers of the processes, and their stacks */
     uint64_t resumed_ns;          /* it went on after so long: slow, and not a hang; 0: it has not */
 };
+
+/* The last launches of all streams of a process, in the order of time, a JSON object a line. NULL when out of
+ * memory. */
+char *hl_watch_timeline(const struct hl_page *page, int process);
 
 /* Cause, certainty and a sentence: what the evidence decides. */
 void hl_watch_classify(const struct hl_watch_report *report, struct hl_finding *ret_finding);

@@ -182,6 +182,7 @@ json_t *hl_bundle_page_json(const char *folder, bool in_full)
         add_words(folder, slots);
     set(page, "flags", load(folder, "flags.json"));
     set(page, "slots", slots);
+    set(page, "gpucore", load(folder, "gpucore/summary.json"));
     set(page, "timeline", timeline_json(folder));
     set(page, "stacks", stacks_json(folder, json_array_size(json_object_get(verdict, "ranks"))));
     set(page, "files", files_json(folder));

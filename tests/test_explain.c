@@ -152,3 +152,51 @@ Test(explain, wrong_types_inside_do_not_crash_it)
     command_expect(&t.command, line, 0);
     told_finish(&t);
 }
+
+static void add_text(const char *folder, const char *name, const char *text)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    cr_assert(file && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+Test(explain, folds_nameless_frames_and_tells_where_the_lanes_stood)
+{
+    struct told t;
+    char line[8192];
+    tell(&t);
+    snprintf(line, sizeof line, "mkdir '%s/gpucore'", t.path);
+    command_expect(&t.command, line, 0);
+    add_text(t.path, "stacks/rank1.txt",
+             "#0 sync, stream 0 (blocked)\n\nprocess 7 \"hanglab\"\n"
+             "  thread 9 \"rank 1\", state S\n"
+             "    inside the CUDA driver: cuStreamSynchronize, called by run at rank.c:12\n"
+             "    #0 0x7f01 of libcuda.so.1 (libcuda.so.1+0x1)\n"
+             "    #1 0x7f02 of libcuda.so.1 (libcuda.so.1+0x2)\n"
+             "    #2 cuStreamSynchronize of libcuda.so.1 (libcuda.so.1+0x3)\n"
+             "    #3 run at rank.c:12 (hanglab+0x4)\n"
+             "  thread 10 \"cuda-EvtHandlr\", state S\n    #0 poll of libc.so.6 (libc.so.6+0x5)\n");
+    add_text(t.path, "gpucore/summary.json",
+             "{\"hanglab\": 1, \"cores\": [{\"rank\": 0, \"kernels\": [{\"kernel\": \"oneshot\", \"grid\": "
+             "[8, 1, 1], \"blocks_on_device\": 2, \"lanes\": 1024, \"lanes_exited\": 0, \"wait\": "
+             "{\"lanes_in\": 2, \"lanes_past\": 1022, \"lanes_before\": 0}, \"places\": [{\"wait\": \"in\", "
+             "\"file\": \"step.cuh\", \"line\": 267, \"lanes\": 2, \"warps\": 2, \"blocks\": 2}]}]}, "
+             "{\"rank\": 1, \"why_not\": \"the process is gone\"}]}\n");
+    snprintf(line, sizeof line, "hanglab explain '%s'", t.path);
+    command_expect(&t.command, line, 0);
+    static const char *const texts[] = {
+        "inside the CUDA driver: cuStreamSynchronize, called by run at rank.c:12\n",
+        "... 2 frames without names in libcuda.so.1\n",
+        "#3 run at rank.c:12\n",
+        "1 threads more are in stacks/rank1.txt\n",
+        "oneshot, grid 8 x 1 x 1: 2 blocks on the GPU, 1024 lanes, 0 exited.\n",
+        "2 poll in the wait, 1022 are past it",
+        "in the wait: lanes 2, warps 2, blocks 2: step.cuh:267\n",
+        "No GPU core of rank 1: the process is gone.\n",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        cr_assert_not_null(strstr(t.command.out, texts[i]), "'%s' is not in:\n%s", texts[i], t.command.out);
+    cr_assert_null(strstr(t.command.out, "cuda-EvtHandlr"));
+    told_finish(&t);
+}

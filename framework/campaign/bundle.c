@@ -9,6 +9,7 @@
 #include "bundle_json.h"
 #include "device_json.h"
 #include "folder.h"
+#include "gpu_core.h"
 
 /* One file of a bundle. Returns 0, or -1 when out of memory or the stream failed. */
 typedef int (*write_file_fn)(const struct hl_bundle *b, int rank, int workspace, FILE *out);
@@ -202,7 +203,8 @@ static int fill(const void *user, const char *folder)
     for (int rank = 0; rank < b->evidence->ranks; rank++)
         if (add_rank_files(b, folder, rank) < 0)
             return -1;
-    return 0;
+    const bool wants_core = b->c->config.watchdog.detail == HL_DETAIL_CORE && b->evidence->hung;
+    return wants_core && b->probe && b->probe->dump_core ? hl_gpu_core_add(b, folder) : 0;
 }
 
 enum hl_status hl_bundle_write(const struct hl_bundle *b, const char *out_dir, char **ret_path,

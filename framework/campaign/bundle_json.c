@@ -1,5 +1,6 @@
 /* Evidence as JSON: numbers as they are, words by their names, nothing that is not known. */
 #include "bundle_json.h"
+#include "../verdict/proof.h"
 #include <assert.h>
 #include "../program/resolve.h"
 #include "../scenario/words.h"
@@ -253,6 +254,26 @@ static json_t *devices_json(const struct hl_evidence *e)
     return devices;
 }
 
+/* Who waits for whom, and whether that can end. */
+static json_t *waits_json(const struct hl_evidence *e)
+{
+    struct hl_proof proof;
+    json_t *edges = json_array(), *stuck = json_array();
+    hl_prove(e, &proof);
+    for (int rank = 0; rank < e->ranks; rank++)
+        if (proof.stuck >> rank & 1)
+            json_array_append_new(stuck, json_integer(rank));
+    for (int i = 0; i < proof.n_edges; i++) {
+        const struct hl_edge *edge = &proof.edges[i];
+        json_array_append_new(
+            edges, json_pack("{s:i, s:i, s:i, s:I, s:s, s:s, s:s}", "rank", edge->rank, "source",
+                             edge->source, "workspace", edge->workspace, "call", (json_int_t)edge->call,
+                             "stage", hl_words_name(&hl_words_stages, edge->stage), "end",
+                             hl_edge_end_name(edge->end), "why", hl_edge_end_doc(edge->end)));
+    }
+    return json_pack("{s:o, s:o}", "stuck", stuck, "edges", edges);
+}
+
 json_t *hl_bundle_verdict_json(const struct hl_bundle *b)
 {
     const struct hl_evidence *e = b->evidence;
@@ -287,6 +308,8 @@ json_t *hl_bundle_verdict_json(const struct hl_bundle *b)
     for (int rank = 0; rank < e->ranks; rank++)
         json_array_append_new(ranks, rank_json(b, rank));
     set(json, "ranks", ranks);
+    if (e->hung)
+        set(json, "waits", waits_json(e));
     return json;
 }
 

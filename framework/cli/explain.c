@@ -38,9 +38,7 @@ void hl_story_say(const char *format, ...)
     hl_story_paragraph(text);
 }
 
-/* "  rank 1: ...", further lines indented more. */
-static void say_of_rank(long long rank, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say_of_rank(long long rank, const char *format, ...)
+void hl_story_say_of_rank(long long rank, const char *format, ...)
 {
     char text[2048];
     va_list arguments;
@@ -149,7 +147,7 @@ static void tell_who_waits(const struct hl_story *story)
         const json_t *residency = json_object_get(rank, "residency");
         char text[256], since[32], rest[64] = "";
         if (!call) {
-            say_of_rank((long long)i, "no call is pending");
+            hl_story_say_of_rank((long long)i, "no call is pending");
             continue;
         }
         describe_call(call, text, sizeof text);
@@ -157,13 +155,13 @@ static void tell_who_waits(const struct hl_story *story)
         if (json_array_size(pending) > 1)
             snprintf(rest, sizeof rest, "; %zu more calls behind it", json_array_size(pending) - 1);
         if (begun < 0)
-            say_of_rank((long long)i, "%s has not begun%s", text, rest);
+            hl_story_say_of_rank((long long)i, "%s has not begun%s", text, rest);
         else
-            say_of_rank((long long)i, "%s waits since it began at %s%s", text, hl_time_text(begun, since),
-                        rest);
+            hl_story_say_of_rank((long long)i, "%s waits since it began at %s%s", text,
+                                 hl_time_text(begun, since), rest);
         if (hl_json_number(residency, "started") >= 0 && hl_json_number(residency, "started") < ctas)
-            say_of_rank((long long)i, "only %lld of its %lld CTAs have started",
-                        hl_json_number(residency, "started"), ctas);
+            hl_story_say_of_rank((long long)i, "only %lld of its %lld CTAs have started",
+                                 hl_json_number(residency, "started"), ctas);
     }
 }
 
@@ -184,7 +182,7 @@ static void tell_divergence(const struct hl_story *story)
         char text[256] = "has not issued it";
         if (record)
             describe_call(record, text, sizeof text);
-        say_of_rank((long long)i, "%s", text);
+        hl_story_say_of_rank((long long)i, "%s", text);
     }
 }
 
@@ -231,36 +229,6 @@ static void tell_wrong(const struct hl_story *story)
                      hl_json_number(wrong, "source_call"));
 }
 
-static void tell_stack(const struct hl_story *story, long long rank)
-{
-    char path[PATH_MAX], line[256];
-    snprintf(path, sizeof path, "%s/stacks/rank%lld.txt", story->path, rank);
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return;
-    for (int i = 0; i < 12 && fgets(line, sizeof line, file); i++) {
-        line[strcspn(line, "\n")] = '\0';
-        printf("      %s\n", line);
-    }
-    fclose(file);
-}
-
-static void tell_hosts(const struct hl_story *story)
-{
-    size_t i;
-    json_t *rank;
-    hl_story_heading(story, "What each rank's host was doing");
-    json_array_foreach(json_object_get(story->verdict, "ranks"), i, rank)
-    {
-        char since[32];
-        const char *what = hl_json_text(rank, "what"), *host = hl_json_text(rank, "host");
-        const char *how = strcmp(host, "exited") == 0 ? ", last op: " : " in: ";
-        say_of_rank((long long)i, "%s%s%s; last progress at %s", host, what[0] ? how : "", what,
-                    hl_time_text(hl_json_number(rank, "progress_ns"), since));
-        tell_stack(story, (long long)i);
-    }
-}
-
 /* The state of the protocol on each rank, as its own flags say. */
 static void tell_flags(const struct hl_story *story)
 {
@@ -278,11 +246,30 @@ static void tell_flags(const struct hl_story *story)
                 n += snprintf(text + n, sizeof text - (size_t)n, "; %s %lld", key,
                               (long long)json_integer_value(value));
         }
-        say_of_rank(hl_json_number(workspace, "rank"),
-                    "workspace %lld: %lld calls enqueued, %lld begun, %lld ended%s",
-                    hl_json_number(workspace, "workspace"), hl_json_number(workspace, "enqueued"),
-                    hl_json_number(workspace, "begun"), hl_json_number(workspace, "ended"), text);
+        hl_story_say_of_rank(hl_json_number(workspace, "rank"),
+                             "workspace %lld: %lld calls enqueued, %lld begun, %lld ended%s",
+                             hl_json_number(workspace, "workspace"), hl_json_number(workspace, "enqueued"),
+                             hl_json_number(workspace, "begun"), hl_json_number(workspace, "ended"), text);
     }
+}
+
+/* Edges of the wait-for graph, and whether they can end. */
+static void tell_proof(const struct hl_story *story)
+{
+    const json_t *waits = json_object_get(story->verdict, "waits"), *edges = json_object_get(waits, "edges");
+    size_t i;
+    json_t *edge;
+    if (json_array_size(edges) == 0)
+        return;
+    hl_story_heading(story, "Who waits for whom");
+    json_array_foreach(edges, i, edge)
+        hl_story_say_of_rank(hl_json_number(edge, "rank"), "in call %lld, waits for rank %lld (%s): %s",
+                             hl_json_number(edge, "call"), hl_json_number(edge, "source"),
+                             hl_json_text(edge, "stage"), hl_json_text(edge, "why"));
+    if (json_array_size(json_object_get(waits, "stuck")) > 0)
+        hl_story_say("So %zu of %zu ranks can never go on, whatever the others do.",
+                     json_array_size(json_object_get(waits, "stuck")),
+                     json_array_size(json_object_get(story->verdict, "ranks")));
 }
 
 static void tell_certainty(const struct hl_story *story)
@@ -338,7 +325,7 @@ static void tell_watched(const struct hl_story *story)
     hl_story_heading(story, "What each process's host was doing");
     for (size_t i = 0; i < json_array_size(json_object_get(story->verdict, "devices")); i++) {
         hl_story_say("Process %zu:", i);
-        tell_stack(story, (long long)i);
+        hl_story_tell_stack(story, (long long)i);
     }
     hl_story_heading(story, "How certain");
     hl_story_say("%s. No progress for %s when the evidence was taken.",
@@ -365,9 +352,11 @@ static void tell(const struct hl_story *story)
         hl_story_tell_maps(story);
     }
     tell_divergence(story);
-    tell_hosts(story);
+    hl_story_tell_hosts(story);
+    hl_story_tell_gpu_core(story);
     hl_story_tell_devices(story);
     tell_flags(story);
+    tell_proof(story);
     tell_certainty(story);
     tell_remedy(story);
 }

@@ -20,6 +20,7 @@
 #include "findings.h"
 #include <stdio.h>
 #include <string.h>
+#include "proof.h"
 #include "waits.h"
 
 typedef bool (*hl_decide_fn)(const struct hl_evidence *evidence, struct hl_finding *finding);
@@ -426,6 +427,16 @@ static bool is_complete(const struct hl_evidence *evidence)
     return true;
 }
 
+/* The simulator knows that no step is enabled; elsewhere, who waits for whom may show it. */
+static bool is_proven(const struct hl_evidence *evidence)
+{
+    struct hl_proof proof;
+    if (evidence->quiescent)
+        return true;
+    hl_prove(evidence, &proof);
+    return is_complete(evidence) && proof.stuck != 0;
+}
+
 struct hl_finding hl_classify(const struct hl_evidence *evidence)
 {
     struct hl_finding finding = { .cause = HL_CAUSE_NONE, .other_cause = HL_CAUSE_NONE };
@@ -433,7 +444,7 @@ struct hl_finding hl_classify(const struct hl_evidence *evidence)
     finding.certainty = is_complete(evidence) ? HL_CERTAINTY_OBSERVED : HL_CERTAINTY_SUSPECTED;
     if (evidence->hung) {
         finding.verdict = HL_VERDICT_HANG;
-        if (evidence->quiescent)
+        if (is_proven(evidence))
             finding.certainty = HL_CERTAINTY_PROVEN;
         DECIDE(hang_rows, evidence, &finding);
     } else if (evidence->wrong.kind != HL_WRONG_NONE || evidence->stray.found) {

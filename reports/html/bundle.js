@@ -155,6 +155,19 @@ function wrongElement(wrong) {
     ];
 }
 
+/* Edges of the wait-for graph in words, and whether they can end. */
+function proofElement(waits) {
+    if (!waits || !waits.edges.length)
+        return null;
+    return h("details", {open: waits.stuck.length > 0},
+             h("summary", {},
+               waits.stuck.length ? plural(waits.stuck.length, "rank") + " can never go on" :
+                                    "whether these waits can end is not decided"),
+             h("dl", {},
+               waits.edges.map(edge => [h("dt", {}, "rank " + edge.rank + " on rank " + edge.source),
+                                        h("dd", {}, "call " + edge.call + ", " + edge.stage + ": " + edge.why)])));
+}
+
 /* Flags of all ranks side by side; lines that differ are marked. */
 function flagsElement(flags) {
     const all = flags ? flags.workspaces : [];
@@ -228,12 +241,83 @@ function certaintyElement(verdict, causes) {
     return h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
 
+/* Frames without names in a row say no more than one line does. */
+function foldedStack(text) {
+    const lines = [];
+    let frames = 0, object = "";
+    const unfold = () => {
+        if (frames)
+            lines.push("    ... " + plural(frames, "frame") + " without names in " + object);
+        frames = 0;
+    };
+    for (const line of text.split("\n")) {
+        const nameless = /^ *#\d+ 0x[0-9a-f]+ of (.*) \(/.exec(line);
+        if (nameless) {
+            frames++;
+            object = nameless[1];
+            continue;
+        }
+        unfold();
+        lines.push(line);
+    }
+    unfold();
+    return lines.join("\n");
+}
+
+/* Where the program of a rank stands, then the stacks of its threads, where there are any. */
+function stackElement(text, rank) {
+    const [program, ...threads] = text.split("\n\n"), facts = rank || {};
+    return h(
+        "div", {}, "rank " + facts.rank, h("pre", {}, program),
+        facts.driver_call ?
+            h("p", {}, "Inside ", h("code", {}, facts.driver_call),
+              facts.called_by ? ", called by " + facts.called_by : "") :
+            null,
+        threads.length ?
+            h("details", {}, h("summary", {}, "threads of its process"),
+              h("pre", {}, foldedStack(threads.join("\n\n")))) :
+            null);
+}
+
 function stacksElement(bundle) {
     if (!(bundle.stacks || []).some(Boolean))
         return null;
-    return h(
-        "div", {class: "stacks"},
-        bundle.stacks.map((text, rank) => h("div", {}, "rank " + rank, h("pre", {}, text))));
+    return h("div", {class: "stacks"},
+             bundle.stacks.map((text, i) => stackElement(text, bundle.verdict.ranks[i])));
+}
+
+const SIDES = {"in": "in the wait", "past": "past it", "before": "before it"};
+
+function kernelElement(kernel) {
+    const wait = kernel.wait;
+    return [
+        h("p", {}, h("code", {}, kernel.kernel || "?"),
+          ", grid " + kernel.grid.join(" x ") + ": " + plural(kernel.blocks_on_device, "block") +
+              " on the GPU, " + plural(kernel.lanes, "lane") + ", " + kernel.lanes_exited + " exited" +
+              (wait ? "; " + wait.lanes_in + " poll in the wait, " + wait.lanes_past + " are past it, " +
+                       wait.lanes_before + " have not come to it" :
+                      "") +
+              "."),
+        h("table", {},
+          h("thead", {},
+            h("tr", {}, ["", "lanes", "warps", "blocks", "at"].map(name => h("th", {scope: "col"}, name)))),
+          h("tbody", {},
+            kernel.places.map(
+                place => h(
+                    "tr", {}, h("th", {scope: "row"}, SIDES[place.wait] || ""),
+                    ["lanes", "warps", "blocks"].map(key => h("td", {class: "number"}, String(place[key]))),
+                    h("td", {},
+                      place.file ? place.file + ":" + place.line :
+                                   (place.function || "?") + " + 0x" + place.offset.toString(16))))))
+    ];
+}
+
+function gpuCoreElement(summary) {
+    if (!summary)
+        return null;
+    return summary.cores.map(
+        core => core.why_not ? h("p", {}, "No GPU core of rank " + core.rank + ": " + core.why_not) :
+                               h("div", {class: "scroll"}, core.kernels.map(kernelElement)));
 }
 
 /* The shell's 'quoting'. */
@@ -243,7 +327,7 @@ function againElement(bundle) {
     const verdict = bundle.verdict,
           other = (bundle.files || [])
                       .filter(
-                          name => !["flags.json", "repro.sh", "stacks", "scenario.yaml", "slots.json",
+                          name => !["flags.json", "gpucore", "repro.sh", "stacks", "scenario.yaml", "slots.json",
                                     "timeline.jsonl", "verdict.json"]
                                        .includes(name) &&
                               !/^workspace-/.test(name));
@@ -283,9 +367,10 @@ function bundleElement(bundle, causes) {
         part("What is wrong", wrongElement(verdict.wrong)), part("What is waited for", waitElement(bundle)),
         part("Timeline", bundle.timeline && timelineElement(bundle.timeline, verdict)),
         part("Slots of the waiting calls", slotsElement(bundle)),
-        h("div", {class: "columns"}, h("div", {}, part("Who waits for whom", waitGraphElement(bundle))),
+        h("div", {class: "columns"}, h("div", {}, part("Who waits for whom", [waitGraphElement(bundle), proofElement(verdict.waits)])),
           h("div", {}, part("Flags, rank by rank", flagsElement(bundle.flags)))),
         part("Ranks", h("div", {class: "scroll"}, ranksElement(verdict))),
         part("Where the ranks part", divergenceElement(verdict.divergence)),
+        part("Where the lanes of the GPU stood", gpuCoreElement(bundle.gpucore)),
         part("Host stacks", stacksElement(bundle)), part("Run it again", againElement(bundle)));
 }

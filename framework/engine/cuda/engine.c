@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "core_dump.h"
 #include "events.h"
 #include "runner.h"
 #include "../../program/resolve.h"
@@ -36,6 +37,7 @@ struct runner_handle {
     int fd;
     struct hl_shared *shared;
     uint64_t shared_bytes;
+    char core_folder[HL_CORE_FOLDER_MAX]; /* "": it cannot be dumped */
 };
 static struct runner_handle runner;
 
@@ -43,7 +45,8 @@ struct hl_run {
     struct hl_cuda_plan plan;
     struct hl_cuda_events events;
     char crash[300];
-    bool over; /* ended or crashed */
+    bool over;   /* ended or crashed */
+    bool dumped; /* and so lost to CUDA */
 };
 
 /*
@@ -63,6 +66,7 @@ static void kill_runner(void)
     close(runner.fd);
     munmap(runner.shared, runner.shared_bytes);
     hl_witness_finish();
+    hl_core_folder_remove(runner.core_folder);
     runner = (struct runner_handle){ 0 };
 }
 
@@ -81,8 +85,10 @@ static enum hl_status receive_reply(int timeout_ms, const char *what, struct hl_
 }
 
 /* In the child: its own socket is all that it keeps open, so that nobody waits for it by mistake. */
-_Noreturn static void runner_main(int fd, struct hl_shared *shared, uint64_t bytes)
+_Noreturn static void runner_main(int fd, struct hl_shared *shared, uint64_t bytes, const char *core_folder)
 {
+    if (core_folder[0])
+        hl_core_dump_allow(core_folder);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGINT, SIG_IGN);
     if (fd != 3)
@@ -111,10 +117,13 @@ static enum hl_status start_runner(uint64_t copies_bytes, enum hl_detail detail,
         munmap(shared, bytes);
         return status;
     }
+    char core_folder[HL_CORE_FOLDER_MAX] = "";
+    if (detail == HL_DETAIL_CORE)
+        hl_core_folder_make(core_folder); /* without one, the dump will say that it cannot be had */
     fflush(NULL);
     const pid_t pid = fork();
     if (pid == 0)
-        runner_main(fds[1], shared, bytes);
+        runner_main(fds[1], shared, bytes, core_folder);
     close(fds[1]);
     if (pid < 0) {
         close(fds[0]);
@@ -126,6 +135,7 @@ static enum hl_status start_runner(uint64_t copies_bytes, enum hl_detail detail,
     runner = (struct runner_handle){
         .pid = pid, .owner = getpid(), .fd = fds[0], .shared = shared, .shared_bytes = bytes
     };
+    memcpy(runner.core_folder, core_folder, sizeof runner.core_folder);
     status = receive_reply(SET_UP_MS, "start CUDA", error);
     if (status)
         kill_runner();
@@ -136,7 +146,8 @@ static enum hl_status start_runner(uint64_t copies_bytes, enum hl_detail detail,
 static enum hl_status need_runner(uint64_t copies_bytes, enum hl_detail detail, struct hl_error *error)
 {
     if (runner.pid &&
-        (runner.owner != getpid() || runner.shared->copies_bytes < copies_bytes || !hl_witness_fits(detail)))
+        (runner.owner != getpid() || runner.shared->copies_bytes < copies_bytes || !hl_witness_fits(detail) ||
+         (runner.core_folder[0] != '\0') != (detail == HL_DETAIL_CORE)))
         kill_runner();
     if (runner.pid)
         return HL_STATUS_OK;
@@ -293,8 +304,9 @@ static void end(struct hl_run *run)
 {
     struct hl_request request = { .kind = HL_REQUEST_END };
     struct hl_error error;
-    if (runner.pid && (run->crash[0] || hl_transfer(runner.fd, &request, sizeof request, END_MS, true) < 0 ||
-                       receive_reply(END_MS, "end a run", &error) != HL_STATUS_OK))
+    if (runner.pid &&
+        (run->crash[0] || run->dumped || hl_transfer(runner.fd, &request, sizeof request, END_MS, true) < 0 ||
+         receive_reply(END_MS, "end a run", &error) != HL_STATUS_OK))
         kill_runner();
     free_run(run);
 }
@@ -361,6 +373,24 @@ static size_t probe_host_stack(void *user, int rank, char *text, size_t size)
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }
 
+static struct hl_host_place probe_host_place(void *user, int rank)
+{
+    const struct hl_run *run = user;
+    return (struct hl_host_place){ runner.pid, atomic_load(&run->events.shared->rank[rank].tid) };
+}
+
+static int probe_dump_core(void *user, int rank, const char *path, char *why, size_t size)
+{
+    struct hl_run *run = user;
+    (void)rank;
+    if (!runner.pid || !runner.core_folder[0]) {
+        snprintf(why, size, "there is no process that can be dumped");
+        return -1;
+    }
+    run->dumped = true;
+    return hl_core_dump(runner.core_folder, runner.pid, path, why, size);
+}
+
 /* CTAs of a call that runs: of its first kernel. */
 static const struct hl_cuda_pending *running_call(const struct hl_run *run, int rank)
 {
@@ -417,6 +447,8 @@ static struct hl_probe probe(struct hl_run *run)
                               .read_words = probe_read_words,
                               .host_state = probe_host_state,
                               .host_stack = probe_host_stack,
+                              .host_place = probe_host_place,
+                              .dump_core = probe_dump_core,
                               .residency = probe_residency,
                               .devices = hl_witness_count(),
                               .device = probe_device,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include "host_walk.h"
 
 #define PAUSE_NS 2000
@@ -464,6 +465,7 @@ void hl_cuda_rank_run(struct hl_cuda_rank *r)
     struct hl_error error;
     enum hl_status status = check(r, r->job->driver->cuCtxSetCurrent(r->job->context), "use the GPU", &error);
     uint32_t i = 0;
+    atomic_store(&shared->tid, gettid());
     if (!status)
         status = make_graphs(r, &error);
     const bool goes = !status && wait_for_go(r);

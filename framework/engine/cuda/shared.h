@@ -24,6 +24,7 @@ struct hl_shared_rank {
     _Atomic uint32_t written, read;
     struct hl_host_event events[HL_HOST_EVENTS];
     _Atomic uint32_t marks_read; /* of this rank; its host keeps within its part of the ring of marks */
+    _Atomic int tid;             /* of the thread that runs its program */
     _Atomic uint32_t op;         /* op that the host is in */
     _Atomic uint64_t since_ns;   /* since when */
     _Atomic bool waits;          /* in a barrier, a sync or a delay */

@@ -79,7 +79,7 @@
     X(HL_DETAIL_CUPTI, "cupti", "plus CUPTI callbacks and graph-level records") \
     X(HL_DETAIL_NODE, "node", "plus a record per graph node") \
     X(HL_DETAIL_PC, "pc", "plus PC sampling") \
-    X(HL_DETAIL_CORE, "core", "a second look with a GPU core dump, without CUPTI")
+    X(HL_DETAIL_CORE, "core", "a GPU core dump of the hang, without CUPTI")
 
 #define HL_GEOMETRIES(X) \
     X(HL_GEOMETRY_REDUCED, "reduced", "64 hidden and at most 8 tokens a call in the simulator") \

@@ -24,7 +24,7 @@ static void play(const char *path, struct hl_recording_header *ret_header)
     struct hl_run_result result;
     struct hl_error error;
     cr_assert_eq(hl_recording_read(path, &recording, &error), HL_STATUS_OK, "%s", error.message);
-    cr_assert_eq(hl_play_back(&recording, path, &result, &error), HL_STATUS_OK, "%s", error.message);
+    cr_assert_eq(hl_play_back(&recording, path, NULL, 0, &result, &error), HL_STATUS_OK, "%s", error.message);
     cr_expect(hl_played_back_the_same(&recording, &result), "%s: recorded %s (%s), now: %s", path,
               recording.header.verdict, recording.header.cause, result.finding.summary);
     *ret_header = recording.header;
@@ -113,6 +113,30 @@ Test(recordings, play_back_the_same_from_a_file)
     unlink(path);
 }
 
+/* The picture of a run on a GPU can be looked at where there is none. */
+Test(recordings, leave_the_evidence_bundle_of_the_engine_that_ran)
+{
+    char folder[] = "/tmp/hanglab-test-XXXXXX", command[PATH_MAX + 64];
+    struct hl_error error;
+    struct hl_run_result result;
+    glob_t files;
+    expand("tests/recordings/h200/skip-call.hlrec", &files);
+    struct hl_recording recording;
+    cr_assert_not_null(mkdtemp(folder));
+    cr_assert_eq(hl_recording_read(files.gl_pathv[0], &recording, &error), HL_STATUS_OK, "%s", error.message);
+    cr_assert_eq(hl_play_back(&recording, "kept", folder, 4, &result, &error), HL_STATUS_OK, "%s",
+                 error.message);
+    cr_assert_not_null(result.bundle, "%s", result.bundle_error);
+    cr_expect(strstr(result.bundle, "/evidence/skip-call/4"), "%s", result.bundle);
+    snprintf(command, sizeof command, "grep -q 'run --engine cuda --run-seed' '%s/repro.sh'", result.bundle);
+    cr_expect_eq(system(command), 0);
+    snprintf(command, sizeof command, "rm -r '%s'", folder);
+    cr_expect_eq(system(command), 0);
+    hl_run_result_finish(&result);
+    hl_recording_finish(&recording);
+    globfree(&files);
+}
+
 /* What is not in the calls themselves: hosts, groups, devices, tools, guards. */
 Test(recordings, keep_all_that_a_cause_is_decided_by)
 {
@@ -136,7 +160,8 @@ Test(recordings, keep_all_that_a_cause_is_decided_by)
                  i < n ? "none" : mutants[i - n], fault);
         struct hl_recording recording = record(yaml, 7, 1 << 22);
         cr_expect_str_neq(recording.header.cause, "none", "%s", yaml);
-        cr_assert_eq(hl_play_back(&recording, "kept", &result, &error), HL_STATUS_OK, "%s", error.message);
+        cr_assert_eq(hl_play_back(&recording, "kept", NULL, 0, &result, &error), HL_STATUS_OK, "%s",
+                     error.message);
         cr_expect_str_eq(hl_cause_name(result.finding.cause), recording.header.cause, "%s", yaml);
         hl_run_result_finish(&result);
         hl_recording_finish(&recording);
@@ -152,9 +177,10 @@ Test(recordings, of_a_clean_run_pass_only_with_rows)
     struct hl_run_result result;
     struct hl_recording with = record(clean, 5, 1 << 20), without = record(clean, 5, 0);
     cr_assert_str_eq(with.header.verdict, "pass");
-    cr_assert_eq(hl_play_back(&with, "with", &result, &error), HL_STATUS_OK, "%s", error.message);
+    cr_assert_eq(hl_play_back(&with, "with", NULL, 0, &result, &error), HL_STATUS_OK, "%s", error.message);
     cr_assert_eq(result.finding.verdict, HL_VERDICT_PASS, "%s", result.finding.summary);
-    cr_assert_eq(hl_play_back(&without, "without", &result, &error), HL_STATUS_OK, "%s", error.message);
+    cr_assert_eq(hl_play_back(&without, "without", NULL, 0, &result, &error), HL_STATUS_OK, "%s",
+                 error.message);
     cr_assert_eq(result.finding.verdict, HL_VERDICT_INCONCLUSIVE, "what was not checked did not pass");
     hl_recording_finish(&with);
     hl_recording_finish(&without);
@@ -184,7 +210,7 @@ Test(recordings, cut_or_changed_do_no_harm)
             continue;
         cr_assert_not(cut, "a file of %zu of %zu bytes is taken for whole", at, size);
         struct hl_run_result result;
-        if (hl_play_back(&read, path, &result, &error) == HL_STATUS_OK)
+        if (hl_play_back(&read, path, NULL, 0, &result, &error) == HL_STATUS_OK)
             hl_run_result_finish(&result);
         hl_recording_finish(&read);
     }

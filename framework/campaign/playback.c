@@ -3,8 +3,8 @@
 #include <string.h>
 #include "../scenario/words.h"
 
-enum hl_status hl_play_back(const struct hl_recording *recording, const char *name,
-                            struct hl_run_result *ret_result, struct hl_error *error)
+enum hl_status hl_play_back(const struct hl_recording *recording, const char *name, const char *out_dir,
+                            int number, struct hl_run_result *ret_result, struct hl_error *error)
 {
     struct hl_scenario *scenario;
     enum hl_status status = hl_scenario_parse(name, (const char *)recording->scenario.data,
@@ -18,9 +18,10 @@ enum hl_status hl_play_back(const struct hl_recording *recording, const char *na
         scenario->cases[0].config.geometry = (enum hl_geometry)geometry->value;
         const struct hl_run_options options = { .engine = hl_replay(recording),
                                                 .seed = recording->header.seed,
-                                                .seed_is_of_run = true };
-        status =
-            hl_run_once(scenario, &scenario->cases[0], &options, 0, HL_VERDICT_SKIPPED, ret_result, error);
+                                                .seed_is_of_run = true,
+                                                .out_dir = out_dir };
+        status = hl_run_once(scenario, &scenario->cases[0], &options, number, HL_VERDICT_SKIPPED, ret_result,
+                             error);
     }
     hl_scenario_destroy(scenario);
     return status;

@@ -402,7 +402,8 @@ static struct hl_probe probe(struct hl_run *run)
 
 const struct hl_engine *hl_replay(const struct hl_recording *recording)
 {
-    static const struct hl_engine engine = { "replay", start, advance, probe, crash_reason, end };
+    static struct hl_engine engine = { NULL, start, advance, probe, crash_reason, end };
     chosen = recording;
+    engine.name = recording->header.engine; /* what reproduces the run is the engine that ran it */
     return &engine;
 }

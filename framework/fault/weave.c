@@ -12,7 +12,7 @@
 
 enum { PURPOSE_FAULTS = 0x66617574, DELAY_MIN_NS = 10000 };
 
-#define X(id, parameters, needs) [id] = parameters,
+#define X(id, parameters, needs) [id] = parameters ", probability",
 static const char *const fault_parameters[] = { HL_FAULT_CATALOGUE(X) };
 #undef X
 #define X(id, parameters, needs) [id] = needs,

@@ -60,3 +60,11 @@ grep -qF "the tests run in $work" "$work/failing.txt" || die 'no word of the wor
 # A misspelt engine is a failure.
 HANGLAB_ENGINE=none "$work/build/failing_tests" >"$work/failing.txt" 2>&1 && die 'an unknown engine passes'
 grep -qF 'the engine is sim, cuda or auto' "$work/failing.txt" || die 'no word of the engines'
+
+# The example of a subject compiles against the installed header, and its layout holds; running it takes a GPU.
+if command -v nvcc >/dev/null; then
+    cp -r "$source/examples/subject" "$work/subject"
+    make -C "$work/subject" --no-print-directory HANGLAB="$(find "$work/root" -name hanglab -type f -perm -u+x)" check \
+        >"$work/subject.txt" 2>&1 || { cat "$work/subject.txt"; die 'the example of a subject'; }
+    grep -qF 'right in all 3 shapes' "$work/subject.txt" || die 'no word of the layout of the example of a subject'
+fi

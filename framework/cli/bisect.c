@@ -235,11 +235,13 @@ static enum hl_status parse_points(const char *over, struct hl_points *points, s
 static enum hl_status turn_round(struct hl_points_lab *lab, struct hl_points *points, struct hl_error *error)
 {
     enum { RUNS = 8, FIRST = 30000000 }; /* runs that bisect itself will not repeat */
-    enum hl_shown shown[RUNS];
-    const enum hl_status status = hl_points_run(lab, 0, FIRST, RUNS, shown, error);
+    enum hl_status status = HL_STATUS_OK;
     bool hangs = false;
-    for (int i = 0; !status && i < RUNS; i++)
-        hangs |= shown[i] == HL_SHOWN_HANG;
+    for (int i = 0; !status && !hangs && i < RUNS; i++) { /* one by one: a hang of a GPU takes a second */
+        enum hl_shown shown = HL_SHOWN_NOTHING;
+        status = hl_points_run(lab, 0, FIRST + i, 1, &shown, error);
+        hangs = shown == HL_SHOWN_HANG;
+    }
     for (int i = 0, j = points->n - 1; hangs && i < j; i++, j--) {
         char *value = points->values[i];
         points->values[i] = points->values[j];

@@ -1,9 +1,10 @@
 /* Our trtllm one-shot beside a subject's, such as FlashInfer's own: the same inputs, in turns, in one
  * process.
  *
- * Usage: bench_subject SUBJECT. Each line of the table is a child, which is killed where the subject's grids
- * of all ranks do not fit the GPU at once and spin for ever. A number is the median of rounds that alternate
- * between the two; the ratio is the median of the rounds' own ratios. Outputs are compared, too. */
+ * Usage: bench_subject SUBJECT [BLOCKS]; BLOCKS: of our clusters, by default as few as hold a row. Each line
+ * of the table is a child, which is killed where the subject's grids of all ranks do not fit the GPU at once
+ * and spin for ever. A number is the median of rounds that alternate between the two; the ratio is the median
+ * of the rounds' own ratios. Outputs are compared, too. */
 #include <cuda_runtime_api.h>
 #include <math.h>
 #include <signal.h>
@@ -30,6 +31,8 @@ struct bench {
     uint32_t tokens;
     cudaGraphExec_t graphs[2][HL_RANKS_MAX]; /* ours, theirs */
 };
+
+static uint32_t blocks; /* of our clusters; 0: as few as hold a row */
 
 static void must(int failed, const char *message)
 {
@@ -68,7 +71,7 @@ static void plan_launch(struct bench *b, bool pdl)
     uint32_t resident;
     hl_group_fill(&b->g, 0, (struct hl_group_call){ .protocol = HL_TRTLLM_ONESHOT, .tokens = b->tokens },
                   &call);
-    b->launch = (struct hl_cuda_launch){ .kernel = HL_KERNEL_TRTLLM_ONESHOT, .pdl = pdl };
+    b->launch = (struct hl_cuda_launch){ .kernel = HL_KERNEL_TRTLLM_ONESHOT, .blocks = blocks, .pdl = pdl };
     b->launch.ctas = hl_kernel_ctas(b->launch.kernel, b->tokens, b->g.sms);
     HL_CUDA(hl_cuda_resident_ctas(&call, &b->launch, &resident));
     const uint32_t share = resident / (uint32_t)(b->g.layout.ranks * (pdl ? 2 : 1));
@@ -238,10 +241,11 @@ static void run_line(const char *subject, int ranks, uint32_t tokens, uint32_t h
 
 int main(int argc, char **argv)
 {
-    if (argc != 2) {
-        fprintf(stderr, "usage: %s SUBJECT, such as flashinfer@0.6.12\n", argv[0]);
+    if (argc != 2 && argc != 3) {
+        fprintf(stderr, "usage: %s SUBJECT [BLOCKS], such as flashinfer@0.6.12\n", argv[0]);
         return 64;
     }
+    blocks = argc == 3 ? (uint32_t)strtoul(argv[2], NULL, 10) : 0;
     setenv("CUDA_MODULE_LOADING", "EAGER", 1);
     setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 1);
     printf("hanglab's trtllm one-shot beside %s's, bf16, us a call; ratio: ours / theirs\n", argv[1]);

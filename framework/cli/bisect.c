@@ -277,8 +277,12 @@ static int over_parameter(struct arguments *a, const struct hl_campaign_item *it
     view.names = points.values;
     view.user = &lab;
     a->bisect.points = points.n;
-    a->bisect.rates_differ = view.rates_differ = true;
-    a->bisect.prior_first = 0.2; /* where a parameter begins to hang, users guess more than they know */
+    /* Behind a release that brings a bug the rate stays; the values of a parameter each have their own, and
+     * users guess more than they know where it begins to hang. */
+    if (!hl_is_release_axis(a->over)) {
+        a->bisect.rates_differ = view.rates_differ = true;
+        a->bisect.prior_first = 0.2;
+    }
     const int code = status == HL_STATUS_OK ? go(a, &view) : hl_complain(&error);
     hl_points_finish(&points);
     return code;

@@ -191,3 +191,26 @@ Test(watch_command, the_holder_of_the_subscriber_is_named)
     command_expect(&c, line, 0);
     command_said(&c, "is not watched: CUPTI's one subscriber is already there: CUPTI for another-profiler");
 }
+
+/* The library at work, on stand-ins for libcupti and libcuda (fake_cuda/plays): captured launches run
+ * nothing, a graph's node has the name of the launch that it was recorded from, and events tell what has
+ * ended. */
+Test(watch_command, callbacks_and_events_of_a_program_become_its_report)
+{
+    char line[PATH_MAX];
+    if (!getenv("HANGLAB_HAS_CUPTI"))
+        cr_skip_test("built without CUPTI's headers");
+    snprintf(line, sizeof line,
+             "hanglab watch -t 300ms -k --out o -- env LD_LIBRARY_PATH=%s/tests/fake_cuda/plays "
+             "%s/tests/fake_cuda/plays/fake_program",
+             getenv("HANGLAB_BUILD"), getenv("HANGLAB_BUILD"));
+    command_expect(&c, line, 1);
+    command_said(&c, "wait_in_graph");
+    command_said(&c, "cuStreamSynchronize");
+    json_t *verdict = load("o/evidence/watch-env/0/verdict.json");
+    const json_t *device = json_array_get(json_object_get(verdict, "devices"), 0),
+                 *unfinished = json_object_get(device, "unfinished");
+    cr_expect_eq(json_integer_value(json_object_get(unfinished, "launch")), 100);
+    cr_expect_eq(json_integer_value(json_object_get(unfinished, "graph_kernels")), 1);
+    json_decref(verdict);
+}

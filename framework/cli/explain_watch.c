@@ -2,6 +2,7 @@
  * tell of a command that was watched, and an addition to the story of a run. */
 #include <limits.h>
 #include <string.h>
+#include "demangle.h"
 #include "explain.h"
 
 static const char *text_of(const json_t *object, const char *key) { return hl_json_text(object, key); }
@@ -19,7 +20,8 @@ static void say_kernel(const json_t *u)
     else if (json_array_size(grid) == 3)
         snprintf(of, sizeof of, ", grid %lld x %lld x %lld", json_integer_value(json_array_get(grid, 0)),
                  json_integer_value(json_array_get(grid, 1)), json_integer_value(json_array_get(grid, 2)));
-    const char *kernel = text_of(u, "kernel");
+    char plain[HL_DEMANGLED_MAX];
+    const char *kernel = hl_demangle(text_of(u, "kernel"), plain);
     hl_story_say("Does not end: %s%s; %lld launches wait behind it on its stream.%s",
                  kernel[0] ? kernel
                  : graph   ? "a graph, and this level of detail does not tell which of its kernels"
@@ -27,7 +29,8 @@ static void say_kernel(const json_t *u)
                  of, hl_json_number(u, "behind"),
                  json_is_true(json_object_get(u, "named_by_samples")) ? " It is named by its samples." : "");
     if (text_of(u, "node_before")[0])
-        hl_story_say("The kernel before it in the graph, %s, has ended.", text_of(u, "node_before"));
+        hl_story_say("The kernel before it in the graph, %s, has ended.",
+                     hl_demangle(text_of(u, "node_before"), plain));
     if (strcmp(text_of(u, "device"), "nothing runs") == 0)
         hl_story_say(
             "No kernel executed an instruction while samples were taken: the device does not run it.");
@@ -37,10 +40,10 @@ static void say_calls(const json_t *device)
 {
     size_t i;
     json_t *call;
-    char for_text[32];
+    char for_text[32], plain[HL_DEMANGLED_MAX];
     json_array_foreach(json_object_get(device, "calls"), i, call) hl_story_say(
         "Thread %lld is in %s%s%s%s for %s.", hl_json_number(call, "tid"), text_of(call, "call"),
-        text_of(call, "kernel")[0] ? " (" : "", text_of(call, "kernel"),
+        text_of(call, "kernel")[0] ? " (" : "", hl_demangle(text_of(call, "kernel"), plain),
         text_of(call, "kernel")[0] ? ")" : "", hl_time_text(hl_json_number(call, "for_ns"), for_text));
     if (json_array_size(json_object_get(device, "calls")) == 0)
         hl_story_say("No thread is in a driver call.");
@@ -54,13 +57,13 @@ static void say_lines(const json_t *process)
     json_array_foreach(json_object_get(process, "lines"), i, line)
     {
         const double share = json_number_value(json_object_get(line, "share"));
-        char at[32] = "";
+        char at[32] = "", plain[HL_DEMANGLED_MAX];
         if (share < 0.01)
             continue;
         if (hl_json_number(line, "line") > 0)
             snprintf(at, sizeof at, ":%lld", hl_json_number(line, "line"));
-        printf("    %5.1f %%  %s%s  %s+%s\n", share * 100, text_of(line, "file"), at, text_of(line, "kernel"),
-               text_of(line, "pc"));
+        printf("    %5.1f %%  %s%s  %s+%s\n", share * 100, text_of(line, "file"), at,
+               hl_demangle(text_of(line, "kernel"), plain), text_of(line, "pc"));
     }
 }
 

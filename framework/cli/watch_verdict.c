@@ -1,6 +1,7 @@
 /* What a stall of a watched command is: from the device evidence of its processes alone. */
 #include <stdio.h>
 #include <string.h>
+#include "demangle.h"
 #include "watch_bundle.h"
 
 /* The process that tells most: one whose device does not end something, the earliest first; then one in a
@@ -22,8 +23,9 @@ static int most_telling(const struct hl_watch_report *report)
 static int describe_kernel(const struct hl_device_evidence *d, char *text, size_t size)
 {
     const struct hl_unfinished *u = &d->unfinished;
+    char plain[HL_DEMANGLED_MAX];
     int n = snprintf(text, size, "%s%s", d->kernel[0] ? "kernel " : "a kernel that this detail does not name",
-                     d->kernel);
+                     hl_demangle(d->kernel, plain));
     if (u->known && u->launch.kernel != HL_PAGE_NONE)
         n += snprintf(text + n, size - (size_t)n, " (grid %ux%ux%u)", u->launch.grid[0], u->launch.grid[1],
                       u->launch.grid[2]);

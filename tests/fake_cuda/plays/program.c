@@ -64,7 +64,7 @@ static void capture(void)
     const cuStreamEndCapture_params end = { .hStream = STREAM };
     call(CUPTI_API_ENTER, CUPTI_DRIVER_TRACE_CBID_cuStreamBeginCapture_v2, &begin, NULL);
     call(CUPTI_API_EXIT, CUPTI_DRIVER_TRACE_CBID_cuStreamBeginCapture_v2, &begin, NULL);
-    launch("wait_in_graph", 0x101);
+    launch("_Z13wait_in_graphPVi", 0x101);
     call(CUPTI_API_ENTER, CUPTI_DRIVER_TRACE_CBID_cuStreamEndCapture, &end, NULL);
     call(CUPTI_API_EXIT, CUPTI_DRIVER_TRACE_CBID_cuStreamEndCapture, &end, NULL);
     make_node(CUPTI_CBID_RESOURCE_GRAPHNODE_CREATED, 2, 0x201, 0);

@@ -108,6 +108,48 @@ Test(explore, reduction_keeps_every_hang_of_several_ctas_and_sizes)
     }
 }
 
+Test(explore, reduction_keeps_every_hang_for_want_of_room)
+{
+    static const enum hl_protocol protocols[] = { HL_MNNVL_ONESHOT, HL_TRTLLM_ONESHOT, HL_MNNVL_TWOSHOT };
+    unsigned hanging = 0, free_of_hangs = 0;
+    for (size_t p = 0; p < 3; p++)
+        for (int promise = HL_PROMISE_LOBE; promise <= HL_PROMISE_OBE; promise++)
+            for (uint32_t room = 1; room <= 3; room++) {
+                char what[96];
+                struct hl_space_spec spec = calls(2, protocols[p], 2);
+                spec.one_gpu = room > 1;
+                spec.room = room;
+                spec.promise = promise;
+                snprintf(what, sizeof what, "protocol %d, promise %d, room %u", protocols[p], promise, room);
+                expect_same_hangs(spec, what);
+                if (answer(spec) == HL_ANSWER_HANG)
+                    hanging++;
+                else
+                    free_of_hangs++;
+            }
+    cr_expect_gt(hanging, 0);
+    cr_expect_gt(free_of_hangs, 0);
+}
+
+/* One CTA a rank on a GPU of its own needs no promise; ranks that share one need room for all. */
+Test(explore, ranks_of_one_gpu_hang_without_room_for_all_and_end_with_it)
+{
+    for (int promise = HL_PROMISE_LOBE; promise <= HL_PROMISE_OBE; promise++) {
+        struct hl_space_spec spec = calls(3, HL_MNNVL_ONESHOT, 1);
+        spec.promise = promise;
+        spec.room = 1;
+        cr_expect_eq(answer(spec), HL_ANSWER_PROVEN_FREE);
+        spec.one_gpu = true;
+        spec.room = 2;
+        cr_expect_eq(answer(spec), HL_ANSWER_HANG);
+        spec.room = 3;
+        cr_expect_eq(answer(spec), HL_ANSWER_PROVEN_FREE);
+        spec.promise = HL_PROMISE_FAIR;
+        spec.room = 1;
+        cr_expect_eq(answer(spec), HL_ANSWER_PROVEN_FREE);
+    }
+}
+
 Test(explore, the_protocols_are_free_of_hangs)
 {
     static const enum hl_protocol protocols[] = { HL_MNNVL_ONESHOT, HL_MNNVL_TWOSHOT, HL_TRTLLM_ONESHOT };

@@ -14,6 +14,16 @@ static const char *answer_name(enum hl_answer answer)
     return names[answer];
 }
 
+static const char *promise_name(enum hl_promise promise)
+{
+    static const char *const names[] = {
+#define X(id, name, doc) [id] = name,
+        HL_PROMISES(X)
+#undef X
+    };
+    return names[promise];
+}
+
 static void write_covered(const struct hl_explore_found *f)
 {
     const struct hl_cover *cover = &f->search.cover;
@@ -21,15 +31,28 @@ static void write_covered(const struct hl_explore_found *f)
            f->search.ctas == 1 ? "" : "s", cover->calls);
     if (cover->rounds)
         printf("             %u rounds\n", cover->rounds);
-    printf("             %s; memory sc, progress fair, PDL %s\n",
+    printf("             %s; memory sc, progress %s, PDL %s\n",
            f->search.walked.schedules && !f->search.states ? "orders drawn at random"
                                                            : "every order of every access",
-           cover->spec.pdl ? "on" : "off");
+           promise_name(cover->spec.promise), cover->spec.pdl ? "on" : "off");
     for (int i = 0; i < cover->n_payloads; i++)
         printf("  %s %s\n", i ? "          " : "payload   ", cover->payload_names[i]);
     for (const char *line = cover->notes; *line; line = strchr(line, '\n') + 1)
         printf("  %s %.*s\n", line == cover->notes ? "not       " : "          ", (int)strcspn(line, "\n"),
                line);
+}
+
+/* The weakest promise about CTAs under which the case ends. */
+static void write_frontier(const struct hl_portfolio *p)
+{
+    if (!p->has_frontier)
+        return;
+    printf("  progress   ends under %s, with room for %u CTAs on a GPU", promise_name(p->frontier),
+           p->cover.room);
+    if (p->frontier + 1 < HL_PROMISE_COUNT)
+        printf("; under %s %s", promise_name(p->frontier + 1),
+               p->is_decided ? "it hangs" : "it was not decided");
+    putchar('\n');
 }
 
 static void write_walked(const struct hl_walked *w)
@@ -70,6 +93,7 @@ static void write_answer(const struct hl_explore_found *f)
     printf("%s: %s\n", f->c->id, answer_name(f->search.answer));
     write_covered(f);
     write_searched(f);
+    write_frontier(&f->search);
     if (e->overwrites)
         printf("             %llu times a row was stored over one that nobody had cleared\n",
                (unsigned long long)e->overwrites);
@@ -189,15 +213,17 @@ static void add_walked(json_t *object, const struct hl_walked *w)
 enum hl_status hl_explore_json(const struct hl_explore_found *f, json_t **ret_object, struct hl_error *error)
 {
     const struct hl_portfolio *p = &f->search;
-    json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:i, s:s, s:i, s:s, s:s, s:b, s:s, s:I, s:b, s:f}",
-                               "type", "explore", "id", f->c->id, "answer", answer_name(p->answer), "ranks",
-                               p->cover.spec.ranks, "ctas", (int)p->ctas, "calls", p->cover.calls, "rounds",
-                               (int)p->cover.rounds, "memory", "sc", "progress", "fair", "pdl",
-                               p->cover.spec.pdl, "payload", p->payload, "states", (json_int_t)p->states,
-                               "reduced", p->explored.reduced, "wall_s", p->seconds + p->walked.seconds);
+    json_t *object = json_pack(
+        "{s:s, s:s, s:s, s:i, s:i, s:s, s:i, s:s, s:s, s:b, s:s, s:I, s:b, s:f}", "type", "explore", "id",
+        f->c->id, "answer", answer_name(p->answer), "ranks", p->cover.spec.ranks, "ctas", (int)p->ctas,
+        "calls", p->cover.calls, "rounds", (int)p->cover.rounds, "memory", "sc", "progress",
+        promise_name(p->cover.spec.promise), "pdl", p->cover.spec.pdl, "payload", p->payload, "states",
+        (json_int_t)p->states, "reduced", p->explored.reduced, "wall_s", p->seconds + p->walked.seconds);
     if (!object)
         return hl_fail(error, HL_STATUS_MEMORY, "out of memory for a result");
     add_walked(object, &p->walked);
+    if (p->has_frontier)
+        json_object_set_new(object, "ends_under", json_string(promise_name(p->frontier)));
     const enum hl_status status = p->answer == HL_ANSWER_HANG ? add_hang(object, f, error) : HL_STATUS_OK;
     if (status)
         json_decref(object);

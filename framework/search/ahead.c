@@ -16,6 +16,8 @@
  *    hl_space_is_reducible() refuses two streams on one workspace and the mutants that break this;
  *  - flags of other ranks (trtllm's barrier) do not return, while p stands still, to a value that a CTA waits
  * to see gone: otherwise the step is not taken alone;
+ *  - where room is short, CTAs that start take it from each other: a start is not taken alone. The run lets
+ * all of them start, which is more than any schedule can, and a CTA that has started needs no more room;
  *  - the run ends: otherwise (a rank that can go on for ever without p) the step is not taken alone. */
 #include <string.h>
 #include "space.h"
@@ -180,18 +182,20 @@ static bool run_agent(struct hl_space *s, uint32_t agent, uint32_t *p, const str
 bool hl_space_may_go_ahead(struct hl_space *s, const unsigned char *state, uint32_t agent,
                            const struct hl_footprint *footprint, int workspace)
 {
-    if (footprint->n == 0)
-        return true;
+    if (s->started || footprint->n == 0)
+        return !s->started;
     const struct hl_footprint own = *footprint;
+    bool conflicts = false;
     uint32_t steps_left = s->agents * 16 * (uint32_t)(s->spec.ranks + 4); /* some calls of every CTA */
     s->ahead_runs++;
     hl_space_load(s, state);
     s->base = NULL;
-    for (bool went = true; went;) {
+    s->has_all_room = true;
+    for (bool went = true; went && !conflicts;) {
         went = false;
-        for (uint32_t a = 0; a < s->agents; a++)
-            if (a != agent && !run_agent(s, a, &agent, &own, workspace, &steps_left, &went))
-                return false;
+        for (uint32_t a = 0; a < s->agents && !conflicts; a++)
+            conflicts = a != agent && !run_agent(s, a, &agent, &own, workspace, &steps_left, &went);
     }
-    return true;
+    s->has_all_room = false;
+    return !conflicts;
 }

@@ -330,6 +330,27 @@ static enum hl_status cover_calls(const struct hl_config *config, const struct h
     return weave(&c, tokens_max, cover, error);
 }
 
+/* How many CTAs of the searched size fit where so many real ones do. */
+static uint32_t scaled_room(const struct hl_world *world, const struct hl_space_spec *spec,
+                            uint32_t real_tokens)
+{
+    uint32_t tokens = 1;
+    for (int stream = 0; stream < spec->streams; stream++)
+        for (uint32_t i = 0; i < spec->program[0][stream].n; i++)
+            if (spec->program[0][stream].calls[i].tokens > tokens)
+                tokens = spec->program[0][stream].calls[i].tokens;
+    const uint64_t real = world->resident_ctas ? world->resident_ctas : 2ull * world->sms;
+    const uint64_t scaled = real * tokens / real_tokens;
+    return scaled ? (uint32_t)scaled : 1;
+}
+
+static enum hl_promise promise_of(enum hl_progress progress)
+{
+    return progress == HL_PROGRESS_FAIR   ? HL_PROMISE_FAIR
+           : progress == HL_PROGRESS_LOBE ? HL_PROMISE_LOBE
+                                          : HL_PROMISE_OBE;
+}
+
 enum hl_status hl_cover_make(const struct hl_config *config, const struct hl_cover_options *options,
                              struct hl_cover *ret_cover, struct hl_error *error)
 {
@@ -349,9 +370,11 @@ enum hl_status hl_cover_make(const struct hl_config *config, const struct hl_cov
     if (status)
         return status;
     choose_payloads(&resolved, &cover);
-    if (c.world.progress != HL_PROGRESS_FAIR)
-        say(cover.notes, sizeof cover.notes,
-            "room for CTAs: the search lets every CTA run (fair progress)\n");
+    cover.room = scaled_room(&resolved.world, &cover.spec, resolved.schedule.sizes[0]);
+    cover.spec.room = cover.room;
+    cover.spec.promise = promise_of(resolved.world.progress);
+    if (resolved.world.memory == HL_MEMORY_RELAXED || resolved.subject.mutant == HL_MUTANT_NO_RELEASE)
+        say(cover.notes, sizeof cover.notes, "relaxed memory: every store is seen at once (sc)\n");
     *ret_cover = cover;
     return HL_STATUS_OK;
 }

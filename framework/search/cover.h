@@ -21,6 +21,7 @@ enum { HL_COVER_PAYLOADS_MAX = 2 };
 struct hl_cover {
     struct hl_space_spec spec;
     uint32_t rounds;                          /* 0: without end */
+    uint32_t room;                            /* CTAs of this size that a GPU holds */
     uint32_t payloads[HL_COVER_PAYLOADS_MAX]; /* words to search with, one after the other; 0: real data */
     const char *payload_names[HL_COVER_PAYLOADS_MAX];
     int n_payloads;

@@ -23,6 +23,9 @@ struct hl_portfolio {
     const char *payload;         /* that was searched last */
     uint32_t ctas;               /* of a rank, at most */
     struct hl_explored explored; /* of that payload */
+    bool has_frontier;           /* proven free of hangs: */
+    enum hl_promise frontier;    /* the weakest promise under which that was proven, too */
+    bool is_decided;             /* under the next weaker one, if there is one, it hangs */
     struct hl_walked walked;
     uint64_t states; /* of all payloads */
     double seconds;

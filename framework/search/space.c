@@ -167,6 +167,11 @@ bool hl_space_step(struct hl_space *s, uint32_t agent)
     s->store.count = 0;
     s->retired = 0;
     s->changed_ranks = 1u << a->rank;
+    s->started = s->is_crowded && !a->its_cta->started;
+    if (s->started) {
+        s->touched_workspace = hl_space_call(s, a)->workspace;
+        return a->its_cta->started = hl_space_may_start(s, a);
+    }
     const enum hl_step_result result = run_step(s, a, &triggered);
     if (result == HL_STEP_BLOCKED)
         return false;

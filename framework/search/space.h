@@ -68,6 +68,16 @@ struct hl_space_host_program {
     uint32_t loop_to; /* after the last stop, go on at this one; UINT32_MAX: end */
 };
 
+/* Which CTAs are sure to run on, from the strongest promise to the weakest: X(ID, name, doc). Those that have
+ * started always are; they start kernel by kernel. */
+#define HL_PROMISES(X) \
+    X(HL_PROMISE_FAIR, "fair", "every CTA starts and runs on") \
+    X(HL_PROMISE_LOBE, "lobe", "CTAs start in order, as long as the GPU has room") \
+    X(HL_PROMISE_HSA_OBE, "hsa+obe", \
+      "in any order as long as there is room; the first unfinished one always") \
+    X(HL_PROMISE_OBE, "obe", "in any order, as long as there is room")
+enum hl_promise { HL_PROMISES(HL_ENUMERATOR) HL_PROMISE_COUNT };
+
 struct hl_space_spec {
     int ranks, streams, workspaces;
     enum hl_dtype dtype;
@@ -77,6 +87,8 @@ struct hl_space_spec {
     bool pdl;
     uint32_t payload; /* the word of every row that is not ordinary data; 0: all are, other on each rank */
     bool one_gpu;     /* all ranks share it */
+    enum hl_promise promise;
+    uint32_t room; /* CTAs that a GPU holds, unless the promise is fair */
     struct hl_space_stream_program program[HL_RANKS_MAX][HL_SPACE_STREAMS_MAX];
     struct hl_space_host_program host[HL_RANKS_MAX];
 };
@@ -109,7 +121,8 @@ struct hl_space_kernel {
 struct hl_space_cta {
     struct hl_step step;
     bool ended, triggered;
-    uint8_t unused[2];
+    bool started; /* where room is limited */
+    uint8_t unused;
 };
 
 /* What an agent number means, and where its parts of the working state are. */
@@ -134,6 +147,7 @@ struct hl_space {
     unsigned char *control;
     uint32_t *words[HL_SPACE_WORKSPACES_MAX][HL_RANKS_MAX];
     uint32_t *all_words;
+    bool is_crowded;           /* CTAs must start: they may be more than a GPU holds */
     bool is_dense;             /* a state keeps every word */
     const unsigned char *base; /* the saved state that it was loaded from */
 
@@ -150,11 +164,13 @@ struct hl_space {
     struct hl_footprint footprint;
     int touched_workspace;
     int retired;            /* kernels of the agent's stream that completed */
+    bool started;           /* the step was the start of a CTA */
     uint32_t changed_ranks; /* whose hosts and streams the step moved, a bit each */
     struct hl_store store;
     /* For ahead.c: the run in which a word was last stored, and the number of the run. */
     uint32_t *stored[HL_SPACE_WORKSPACES_MAX][HL_RANKS_MAX];
     uint32_t ahead_runs;
+    bool has_all_room;
     /* Since creation. */
     uint64_t overwrites;   /* rows stored over rows that nobody had cleared */
     uint64_t broken_polls; /* rows cleared while a wait of the same rank looked at their buffer */
@@ -198,7 +214,10 @@ void hl_space_find_agents(struct hl_space *space);
 void hl_space_move_hosts(struct hl_space *space, uint32_t ranks); /* hosts.c */
 void hl_space_count_barriers(struct hl_space *space);
 void hl_space_fill_workspace(const struct hl_space *space, int workspace, int rank);
-void hl_space_make_contexts(struct hl_space *space); /* rows.c */
+void hl_space_make_contexts(struct hl_space *space);                                       /* rows.c */
+bool hl_space_may_start(const struct hl_space *space, const struct hl_space_agent *agent); /* room.c */
+/* Can the CTAs in flight be more than a GPU holds? */
+bool hl_space_is_crowded(const struct hl_space *space);
 /* Before and after a step: are the rows that it summed what the ranks sent? */
 void hl_space_forget_sums(const struct hl_cx *cx);
 bool hl_space_has_right_sums(const struct hl_cx *cx, const uint32_t *expected);

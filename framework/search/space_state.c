@@ -302,6 +302,7 @@ static enum hl_status create(struct hl_space *s, struct hl_error *error)
     hl_space_find_agents(s);
     hl_space_make_contexts(s);
     hl_space_count_barriers(s);
+    s->is_crowded = hl_space_is_crowded(s);
     return HL_STATUS_OK;
 }
 

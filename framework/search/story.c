@@ -261,7 +261,9 @@ static void explain_wait(struct teller *t, uint32_t agent)
         add(t->story.sentence, sizeof t->story.sentence, " CTA %u", a->cta);
     add(t->story.sentence, sizeof t->story.sentence, ", call %d,", call_of(t, agent));
     const struct hl_touch *last = s->footprint.n ? &s->footprint.touch[s->footprint.n - 1] : NULL;
-    if (!last)
+    if (s->is_crowded && !a->its_cta->started)
+        add(t->story.sentence, sizeof t->story.sentence, " cannot start: its GPU has no room.");
+    else if (!last)
         add(t->story.sentence, sizeof t->story.sentence, " waits for the kernel before it.");
     else if (buffer_of(l, last->at) >= 0)
         explain_row(t, a, call, last->at);

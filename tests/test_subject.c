@@ -132,6 +132,9 @@ Test(subject, the_simulator_skips_its_cases_and_says_why)
     command_expect(&c, line, 0);
     cr_expect_not_null(strstr(c.out, "2 skipped"), "%s", c.out);
     cr_expect_not_null(strstr(c.out, "runs on a GPU only"), "%s", c.out);
+    command_write(&c, "other.yaml", "hanglab: 1\nname: other\nsubject: {plugin: flashinfer@0.6.9}\n");
+    command_expect(&c, "hanglab explore other.yaml", 64);
+    cr_expect_not_null(strstr(c.err, "cannot be searched"), "%s", c.err);
     command_finish(&c);
 }
 

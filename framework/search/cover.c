@@ -356,6 +356,12 @@ enum hl_status hl_cover_make(const struct hl_config *config, const struct hl_cov
 {
     struct hl_config c = *config, resolved;
     struct hl_cover cover = { 0 };
+    if (config->subject.plugin[0])
+        return hl_fail(
+            error, HL_STATUS_USAGE,
+            "subject.plugin: %s cannot be searched: only hanglab's own step sources can be taken step by "
+            "step",
+            config->subject.plugin);
     /* Worlds have 2, 4, 8 or 16 ranks; a search of 3 takes the first of 4. */
     while (c.world.ranks < options->ranks)
         c.world.ranks *= 2;

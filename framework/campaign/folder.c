@@ -23,17 +23,20 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 
 void hl_folder_remove(const char *path) { nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS); }
 
-/* mkdir -p */
-static int make_folders(char *path)
+int hl_folder_make(const char *path)
 {
-    for (char *slash = path + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
+    char *part = strdup(path);
+    int failed = part ? 0 : -1;
+    for (char *slash = part ? part + 1 : NULL; !failed && slash && (slash = strchr(slash, '/')) != NULL;
+         slash++) {
         *slash = '\0';
-        const int failed = mkdir(path, 0777) < 0 && errno != EEXIST;
+        failed = mkdir(part, 0777) < 0 && errno != EEXIST ? -1 : 0;
         *slash = '/';
-        if (failed)
-            return -1;
     }
-    return mkdir(path, 0777) < 0 && errno != EEXIST ? -1 : 0;
+    if (!failed)
+        failed = mkdir(path, 0777) < 0 && errno != EEXIST ? -1 : 0;
+    free(part);
+    return failed;
 }
 
 static int sync_folder(const char *path)
@@ -126,7 +129,7 @@ enum hl_status hl_folder_write(const char *parent, const char *name, hl_folder_f
         return hl_fail(error, HL_STATUS_IO, "%s: the path is too long; choose a shorter --out", parent);
     snprintf(path, sizeof path, "%s/%s", within, name);
     snprintf(temporary, sizeof temporary, "%s/.%s.%ld", within, name, (long)getpid());
-    if (make_folders(within) < 0)
+    if (hl_folder_make(within) < 0)
         return hl_fail(error, HL_STATUS_IO, "%s: cannot make this folder: %s", within, strerror(errno));
     sweep_leftovers(within);
     if (mkdir(temporary, 0777) < 0 || fill(user, temporary) < 0 ||

@@ -15,5 +15,7 @@ int hl_folder_add_folder(const char *folder, const char *name);
 /* Makes PARENT/NAME, and PARENT, filled by `fill`. A former folder of that name is replaced in one step. */
 enum hl_status hl_folder_write(const char *parent, const char *name, hl_folder_fill_fn fill, const void *user,
                                char **ret_path, struct hl_error *error);
+/* Makes a folder, and those that it lies in, unless they are there. Returns 0, or -1 (errno). */
+int hl_folder_make(const char *path);
 /* Removes a folder with all that is in it. */
 void hl_folder_remove(const char *path);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "folder.h"
 #include "store_state.h"
 
 #define FORMAT 1
@@ -154,7 +155,7 @@ static bool prepare(struct hl_store *store, enum hl_store_mode mode)
     store->writable = mode != HL_STORE_EXISTING;
     if (strlen(store->folder) > PATH_MAX - 64)
         return hl_store_fail_io(store, "cannot use this folder", strerror(ENAMETOOLONG));
-    if (store->writable && mkdir(store->folder, 0777) < 0 && errno != EEXIST)
+    if (store->writable && hl_folder_make(store->folder) < 0)
         return hl_store_fail_io(store, "cannot make this folder", strerror(errno));
     if (store->writable && !lock(store))
         return false;

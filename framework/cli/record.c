@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include "../campaign/folder.h"
 #include "../campaign/inputs.h"
 #include "../engine/engines.h"
 #include "../engine/recording/recording.h"
@@ -192,7 +193,7 @@ static int run(struct arguments *a)
     }
     hl_inputs_set_geometry(&inputs, a->geometry, hl_is_cuda(engine));
     int code = 0;
-    if (mkdir(a->out_dir, 0777) != 0 && errno != EEXIST) {
+    if (hl_folder_make(a->out_dir) < 0) {
         hl_fail(&error, HL_STATUS_IO, "cannot make the folder %s: %s", a->out_dir, strerror(errno));
         code = hl_complain(&error);
     }

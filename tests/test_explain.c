@@ -189,7 +189,7 @@ Test(explain, folds_nameless_frames_and_tells_where_the_lanes_stood)
         "inside the CUDA driver: cuStreamSynchronize, called by run at rank.c:12\n",
         "... 2 frames without names in libcuda.so.1\n",
         "#3 run at rank.c:12\n",
-        "1 threads more are in stacks/rank1.txt\n",
+        "Threads more: 1, in stacks/rank1.txt\n",
         "oneshot, grid 8 x 1 x 1: 2 blocks on the GPU, 1024 lanes, 0 exited.\n",
         "2 poll in the wait, 1022 are past it",
         "in the wait: lanes 2, warps 2, blocks 2: step.cuh:267\n",

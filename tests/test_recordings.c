@@ -56,6 +56,29 @@ Test(recordings, of_a_gpu_give_the_verdicts_that_they_gave)
     globfree(&files);
 }
 
+static enum hl_certainty certainty_of(const char *name)
+{
+    char path[PATH_MAX];
+    struct hl_recording recording;
+    struct hl_run_result result;
+    struct hl_error error;
+    snprintf(path, sizeof path, "%s/tests/recordings/h200/%s.hlrec", getenv("HANGLAB_SOURCE"), name);
+    cr_assert_eq(hl_recording_read(path, &recording, &error), HL_STATUS_OK, "%s", error.message);
+    cr_assert_eq(hl_play_back(&recording, path, NULL, 0, &result, &error), HL_STATUS_OK, "%s", error.message);
+    const enum hl_certainty certainty = result.finding.certainty;
+    hl_run_result_finish(&result);
+    hl_recording_finish(&recording);
+    return certainty;
+}
+
+/* Refused words of ranks that all wait are final on a GPU, too; a host that sleeps may come yet. */
+Test(recordings, of_a_gpu_are_proven_where_that_can_be_decided)
+{
+    cr_expect_eq(certainty_of("sglang-23402-mnnvl-piecewise-fusion-in-graph-A-small"), HL_CERTAINTY_PROVEN);
+    cr_expect_eq(certainty_of("sglang-23402-mnnvl-piecewise-fusion-split-B-large"), HL_CERTAINTY_PROVEN);
+    cr_expect_eq(certainty_of("host-asleep"), HL_CERTAINTY_OBSERVED);
+}
+
 /*
  * Recording on the simulator
  */

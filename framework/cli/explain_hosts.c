@@ -2,6 +2,7 @@
  * dump. */
 #include <limits.h>
 #include <string.h>
+#include "demangle.h"
 #include "explain.h"
 
 /* Frames without names in a row say no more than one line does. */
@@ -49,7 +50,7 @@ static void tell_threads(FILE *file, long long rank)
     }
     unfold(&fold);
     if (threads > 1)
-        printf("      %d threads more are in stacks/rank%lld.txt\n", threads - 1, rank);
+        printf("      Threads more: %d, in stacks/rank%lld.txt\n", threads - 1, rank);
 }
 
 void hl_story_tell_stack(const struct hl_story *story, long long rank)
@@ -111,7 +112,8 @@ static void tell_kernel(const json_t *kernel)
     size_t i;
     json_t *place;
     const json_t *wait = json_object_get(kernel, "wait"), *grid = json_object_get(kernel, "grid");
-    const char *name = hl_json_text(kernel, "kernel");
+    char plain[HL_DEMANGLED_MAX];
+    const char *name = hl_demangle(hl_json_text(kernel, "kernel"), plain);
     hl_story_say("%s, grid %lld x %lld x %lld: %lld blocks on the GPU, %lld lanes, %lld exited.",
                  name[0] ? name : "A kernel without lanes on the GPU",
                  json_integer_value(json_array_get(grid, 0)), json_integer_value(json_array_get(grid, 1)),

@@ -126,3 +126,43 @@ Test(programs, as_lists_have_the_calls_that_the_simulator_makes)
         hl_scenario_destroy(scenario);
     }
 }
+
+/* A row of docs/explore.md: what was proven, of which the cheap ones are proven again. */
+static void expect_row(const struct hl_scenario *scenario, const char *backend, const char *strategy,
+                       int ranks, uint64_t states)
+{
+    for (size_t i = 0; i < scenario->n_cases; i++) {
+        const struct hl_case *c = &scenario->cases[i];
+        if (!strstr(c->id, backend) || !strstr(c->id, strategy))
+            continue;
+        struct hl_portfolio p = search(&c->config, ranks);
+        cr_expect_eq(p.answer, HL_ANSWER_PROVEN_FREE, "%s, %d ranks", c->id, ranks);
+        cr_expect_eq(p.states, states, "%s, %d ranks: %lu states", c->id, ranks, (unsigned long)p.states);
+        cr_expect_eq(p.frontier, HL_PROMISE_OBE, "%s, %d ranks", c->id, ranks);
+        hl_portfolio_finish(&p);
+        return;
+    }
+    cr_expect(false, "there is no case of %s, %s", backend, strategy);
+}
+
+Test(programs, are_proven_as_the_page_says)
+{
+    struct hl_scenario *scenario = load("explore/protocols");
+    char path[512], line[512], backend[16], strategy[16];
+    snprintf(path, sizeof path, "%s/docs/explore.md", getenv("HANGLAB_SOURCE"));
+    FILE *page = fopen(path, "r");
+    int rows = 0, ranks;
+    unsigned long states;
+    cr_assert_not_null(page);
+    while (fgets(line, sizeof line, page)) {
+        if (sscanf(line, "| %15s %15s | %d | 2 | proven-free | %lu |", backend, strategy, &ranks, &states) !=
+                4 ||
+            states > 3000)
+            continue;
+        expect_row(scenario, backend, strategy, ranks, states);
+        rows++;
+    }
+    fclose(page);
+    cr_expect_eq(rows, 7, "%d cheap rows", rows);
+    hl_scenario_destroy(scenario);
+}

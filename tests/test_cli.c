@@ -311,8 +311,8 @@ Test(cli, schema_is_json)
 Test(cli, folders_of_nights_are_made_with_those_that_they_lie_in)
 {
     command_expect(&c, "hanglab sweep passing.yaml --engine sim --time-budget 1 --out nights/new/first", 0);
-    command_expect(&c, "hanglab sweep passing.yaml --engine sim --time-budget 1 --seed 2 --out nights/new/second",
-                   0);
+    command_expect(
+        &c, "hanglab sweep passing.yaml --engine sim --time-budget 1 --seed 2 --out nights/new/second", 0);
     command_expect(&c, "hanglab merge nights/new/first nights/new/second --out whole/of/them", 0);
     command_expect(&c, "hanglab compare nights/new/first whole/of/them", 0);
 }

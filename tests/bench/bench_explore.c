@@ -46,6 +46,24 @@ static void verdict(int ranks, double target_s)
     hl_space_destroy(r.space);
 }
 
+/* Several CTAs, and the protocols of two stages. */
+static void other_verdict(const char *what, enum hl_protocol protocol, int ranks, uint32_t tokens)
+{
+    static struct hl_space_spec spec;
+    struct run r = { .options = { .reduce = true } };
+    spec = (struct hl_space_spec){ .ranks = ranks, .streams = 1, .workspaces = 1, .sms = 132 };
+    for (int rank = 0; rank < ranks; rank++) {
+        spec.program[rank][0].n = 1;
+        spec.program[rank][0].calls[0] =
+            (struct hl_space_call){ .protocol = protocol, .tokens = (uint8_t)tokens };
+    }
+    hl_bench_require(hl_space_create(&spec, &r.space, NULL) == HL_STATUS_OK, "create a space");
+    const double seconds = hl_bench_median_s(explore, &r, 5);
+    hl_bench_require(r.explored.answer == HL_ANSWER_PROVEN_FREE, "the protocol is free of hangs");
+    hl_bench_row(what, seconds * 1e3, "ms", HL_BENCH_AT_MOST, 1000);
+    hl_space_destroy(r.space);
+}
+
 static void full_search(void)
 {
     struct run r = { .space = make(3, HL_MUTANT_NONE, 0) };
@@ -112,6 +130,10 @@ int main(void)
     verdict(6, 60);
     verdict(8, 60);
     verdict(16, 60);
+    other_verdict("one-shot, 2 CTAs a rank, 2 ranks", HL_MNNVL_ONESHOT, 2, 2);
+    other_verdict("one-shot, 2 CTAs a rank, 3 ranks", HL_MNNVL_ONESHOT, 3, 2);
+    other_verdict("two-shot, 3 CTAs a rank, 3 ranks", HL_MNNVL_TWOSHOT, 3, 3);
+    other_verdict("trtllm two-shot, 1 CTA a rank, 3 ranks", HL_TRTLLM_TWOSHOT, 3, 1);
     full_search();
     mutant();
     random_schedules();

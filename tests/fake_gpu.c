@@ -31,6 +31,7 @@ struct CUevent_st {
 
 static struct hl_fake_gpu *current;
 static struct CUstream_st streams[HL_RANKS_MAX][HL_CUDA_STREAMS_MAX];
+static struct CUstream_st asides[HL_RANKS_MAX];
 static struct CUevent_st events[HL_RANKS_MAX * 64];
 static _Atomic uint32_t n_events;
 static char *logs[HL_RANKS_MAX];
@@ -140,13 +141,46 @@ static int fake_launch(const struct hl_cuda_call *call, const struct hl_cuda_lau
 }
 static int fake_init(const struct hl_device_init *init, CUstream stream)
 {
+    const uint32_t gaps_at = init->buffers_at - init->gap;
     for (uint32_t i = 0; i < init->n_words; i++)
-        init->words[i] = i < HL_FLAG_WORDS ? init->flags[i] : i < init->buffers_at ? 0 : init->sentinel;
+        if (i < gaps_at)
+            init->words[i] = i < HL_FLAG_WORDS ? init->flags[i] : 0;
+        else if ((i - gaps_at) % (init->words_per_buffer + init->gap) >= init->gap)
+            init->words[i] = init->sentinel;
     pthread_mutex_lock(&device);
     write_mark(HL_MARK_INIT, init->what);
     pthread_mutex_unlock(&device);
     return note(stream->rank, "init");
 }
+static CUresult fake_fill_bytes(CUdeviceptr to, unsigned char value, size_t bytes, CUstream stream)
+{
+    memset((void *)(uintptr_t)to, value, bytes);
+    return note(stream->rank, "clear");
+}
+static CUresult fake_fill_words(CUdeviceptr to, unsigned value, size_t words, CUstream stream)
+{
+    for (size_t i = 0; i < words; i++)
+        ((uint32_t *)(uintptr_t)to)[i] = value;
+    return note(stream->rank, "guard");
+}
+static CUresult fake_upload_words(CUdeviceptr to, const void *from, size_t bytes, CUstream stream)
+{
+    memcpy((void *)(uintptr_t)to, from, bytes);
+    return note(stream->rank, "samples");
+}
+static int fake_take_room(const uint32_t *abort_word, uint32_t *ret_ctas, CUstream stream)
+{
+    cr_assert_eq(abort_word, &current->shared->abort_word, "nobody could end that kernel");
+    *ret_ctas = 264;
+    return note(stream->rank, "foreign");
+}
+static CUresult fake_wait_value(CUstream stream, CUdeviceptr word, cuuint32_t value, unsigned flags)
+{
+    cr_assert_eq((uintptr_t)word, (uintptr_t)&current->shared->abort_word);
+    cr_assert(value == 1 && flags == CU_STREAM_WAIT_VALUE_GEQ, "an abort lets go of it");
+    return note(stream->rank, "hold");
+}
+static CUresult fake_context_sync(void) { return CUDA_SUCCESS; }
 static CUresult fake_copy(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream)
 {
     (void)to, (void)from, (void)bytes;
@@ -228,9 +262,14 @@ static CUresult fake_error_name(CUresult result, const char **ret_name)
 static const struct hl_driver fake_driver = {
     .cuGetErrorName = fake_error_name,
     .cuCtxSetCurrent = fake_set_context,
+    .cuCtxSynchronize = fake_context_sync,
+    .cuMemsetD8Async = fake_fill_bytes,
+    .cuMemsetD32Async = fake_fill_words,
+    .cuMemcpyHtoDAsync = fake_upload_words,
     .cuMemcpyDtoDAsync = fake_copy,
     .cuStreamQuery = fake_query,
     .cuStreamWaitEvent = fake_event_wait,
+    .cuStreamWaitValue32 = fake_wait_value,
     .cuStreamBeginCapture = fake_begin_capture,
     .cuStreamEndCapture = fake_end_capture,
     .cuEventRecord = fake_event_record,
@@ -243,6 +282,7 @@ static const struct hl_driver fake_driver = {
     .hl_device_after_call = fake_after,
     .hl_device_fill = fake_fill,
     .hl_device_init = fake_init,
+    .hl_device_take_room = fake_take_room,
 };
 
 /*
@@ -262,8 +302,8 @@ static void make_ranks(struct hl_fake_gpu *gpu)
         }
         for (int e = 0; e < gpu->program->n_events; e++)
             r->events[e] = &events[n_events++];
-        const struct hl_cuda_rank_plan *plan = &gpu->plan.rank[rank];
-        memcpy(gpu->memory + plan->samples_at, plan->samples, plan->n_samples * 4ull);
+        r->aside = &asides[rank];
+        asides[rank] = (struct CUstream_st){ .rank = rank };
     }
 }
 
@@ -280,21 +320,23 @@ struct hl_fake_gpu *hl_fake_gpu_create(const struct hl_config *config, uint64_t 
     cr_assert_eq(hl_faults_weave(gpu->program, seed, &error), HL_STATUS_OK, "%s", error.message);
     cr_assert_eq(hl_cuda_plan_init(&gpu->plan, &gpu->config, gpu->program, &error), HL_STATUS_OK, "%s",
                  error.message);
-    gpu->memory = aligned_alloc(4096, (gpu->plan.bytes + 4095) / 4096 * 4096);
     gpu->shared = aligned_alloc(4096, (sizeof *gpu->shared + gpu->plan.sample_bytes + 4095) / 4096 * 4096);
-    cr_assert(gpu->memory && gpu->shared);
-    memset(gpu->memory, 0, gpu->plan.bytes);
+    cr_assert(gpu->shared);
     memset(gpu->shared, 0, sizeof *gpu->shared);
     static uint32_t taken;
     taken = 0;
     gpu->job = (struct hl_cuda_job){ .driver = &gpu->driver,
                                      .plan = &gpu->plan,
                                      .shared = gpu->shared,
-                                     .memory = (CUdeviceptr)(uintptr_t)gpu->memory,
                                      .seed = seed,
                                      .abort_word = &gpu->shared->abort_word,
                                      .ring = { gpu->shared->marks, &taken },
                                      .copies = gpu->shared->copies };
+    for (int rank = 0; rank < gpu->program->ranks; rank++) {
+        gpu->memory[rank] = calloc(1, gpu->plan.rank[rank].bytes);
+        cr_assert(gpu->memory[rank]);
+        gpu->job.memory[rank] = (CUdeviceptr)(uintptr_t)gpu->memory[rank];
+    }
     for (int kernel = 0; kernel < HL_KERNEL_COUNT; kernel++)
         gpu->shared->share[kernel] = UINT32_MAX;
     for (int rank = 0; rank < HL_RANKS_MAX; rank++) {
@@ -302,9 +344,6 @@ struct hl_fake_gpu *hl_fake_gpu_create(const struct hl_config *config, uint64_t 
         logs[rank] = NULL;
     }
     make_ranks(gpu);
-    cr_assert_eq(hl_cuda_fill_constants(&gpu->job, &streams[0][0], &error), HL_STATUS_OK);
-    free(logs[0]);
-    logs[0] = NULL;
     return gpu;
 }
 
@@ -316,10 +355,10 @@ void hl_fake_gpu_destroy(struct hl_fake_gpu *gpu)
                 fake_destroy_graph((CUgraph)gpu->rank[rank].graphs[g]);
         free(gpu->rank[rank].events);
         free(gpu->rank[rank].graphs);
+        free(gpu->memory[rank]);
     }
     hl_cuda_plan_finish(&gpu->plan);
     hl_program_destroy(gpu->program);
-    free(gpu->memory);
     free(gpu->shared);
     free(gpu);
 }
@@ -339,7 +378,7 @@ void hl_fake_gpu_run(struct hl_fake_gpu *gpu, const struct hl_feed *feed)
                  HL_STATUS_OK);
     for (int rank = 0; rank < gpu->program->ranks; rank++)
         cr_assert_eq(pthread_create(&gpu->rank[rank].thread, NULL, rank_main, &gpu->rank[rank]), 0);
-    atomic_store(&gpu->job.go, true);
+    atomic_store(&gpu->shared->go, true);
     do {
         over = true;
         for (int rank = 0; rank < gpu->program->ranks; rank++)

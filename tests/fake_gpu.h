@@ -15,7 +15,7 @@ struct hl_fake_gpu {
     struct hl_cuda_job job;
     struct hl_driver driver;
     struct hl_shared *shared;
-    unsigned char *memory;
+    unsigned char *memory[HL_RANKS_MAX];
     struct hl_cuda_rank rank[HL_RANKS_MAX];
     const char *fails_at; /* word of the log at which a call fails, or NULL */
 };

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../framework/engine/cuda/nccl.h"
+#include "kernels/cuda/launch.h"
 #include "../framework/engine/engine.h"
 #include "../framework/fault/weave.h"
 #include "fake_gpu.h"
@@ -195,7 +196,8 @@ Test(cuda_feed, an_early_rank_passes_its_barriers_and_says_so)
  * Programs become calls
  */
 
-/* The log of rank 0 without its waits. */
+/* The log of rank 0 without its waits and what it prepares, which ends with gamma, behind the residuals of
+ * all sites. */
 static void log_of(const struct hl_config *config, char *text, size_t size)
 {
     struct hl_fake_gpu *gpu = hl_fake_gpu_create(config, 1);
@@ -203,8 +205,11 @@ static void log_of(const struct hl_config *config, char *text, size_t size)
     cr_assert_not(gpu->shared->failed, "%s", gpu->shared->failure);
     text[0] = 0;
     char *copy = strdup(hl_fake_gpu_log(gpu, 0)), *place;
+    int prepared = 0; /* rows that were filled */
     for (char *word = strtok_r(copy, " ", &place); word; word = strtok_r(NULL, " ", &place))
-        if (strcmp(word, "query") != 0 && strlen(text) + strlen(word) + 2 < size)
+        if (prepared <= gpu->program->n_sites)
+            prepared += strcmp(word, "fresh") == 0;
+        else if (strcmp(word, "query") != 0 && strlen(text) + strlen(word) + 2 < size)
             sprintf(text + strlen(text), "%s ", word);
     free(copy);
     hl_fake_gpu_destroy(gpu);
@@ -296,9 +301,10 @@ Test(cuda_calls, a_failure_names_rank_and_op)
  * What is refused, and what is skipped
  */
 
-static enum hl_status plan_with(enum hl_fault_kind kind, struct hl_error *error)
+static enum hl_status plan_with(enum hl_fault_kind kind, enum hl_placement placement, struct hl_error *error)
 {
     struct hl_config config = reduced(HL_MODE_FULL);
+    config.world.placement = placement;
     config.n_faults = 1;
     config.faults[0] = (struct hl_fault){ .kind = kind, .rank = 1, .call = 5, .calls = 1, .probability = 1 };
     struct hl_program *program = hl_must_create(&config, 1);
@@ -310,14 +316,34 @@ static enum hl_status plan_with(enum hl_fault_kind kind, struct hl_error *error)
     return status;
 }
 
-Test(cuda_refusal, ops_that_virtual_ranks_cannot_run_are_refused_by_name)
+Test(cuda_refusal, what_happens_to_one_process_is_skipped_where_ranks_share_one)
 {
     struct hl_error error;
-    cr_assert_eq(plan_with(HL_FAULT_KILL_RANK, &error), HL_STATUS_USAGE);
+    cr_assert_eq(plan_with(HL_FAULT_KILL_RANK, HL_PLACEMENT_VIRTUAL, &error), HL_STATUS_NO_GPU);
     cr_assert_not_null(strstr(error.message, "of rank 1 (kill"), "%s", error.message);
-    cr_assert_not_null(strstr(error.message, "--engine sim"), "%s", error.message);
-    cr_assert_eq(plan_with(HL_FAULT_STOP_RANK, &error), HL_STATUS_USAGE);
-    cr_assert_eq(plan_with(HL_FAULT_SKIP_CALL, &error), HL_STATUS_OK, "%s", error.message);
+    cr_assert_not_null(strstr(error.message, "world.placement: process"), "%s", error.message);
+    cr_assert_eq(plan_with(HL_FAULT_STOP_RANK, HL_PLACEMENT_VIRTUAL, &error), HL_STATUS_NO_GPU);
+    cr_assert_eq(plan_with(HL_FAULT_KILL_RANK, HL_PLACEMENT_PROCESS, &error), HL_STATUS_OK);
+    cr_assert_eq(plan_with(HL_FAULT_STOP_RANK, HL_PLACEMENT_PROCESS, &error), HL_STATUS_OK);
+    cr_assert_eq(plan_with(HL_FAULT_SKIP_CALL, HL_PLACEMENT_VIRTUAL, &error), HL_STATUS_OK);
+}
+
+Test(cuda_refusal, a_driver_does_not_stall_on_demand)
+{
+    struct hl_error error;
+    cr_assert_eq(plan_with(HL_FAULT_DRIVER_STALL, HL_PLACEMENT_PROCESS, &error), HL_STATUS_NO_GPU);
+    cr_assert_not_null(strstr(error.message, "cannot be brought about on a GPU"), "%s", error.message);
+}
+
+Test(cuda_refusal, mutants_are_built_for_bf16_and_up_to_8_ranks)
+{
+    for (int mutant = 0; mutant < HL_MUTANT_INT_OFFSET; mutant++) /* workspaces are no 2 GiB here */
+        cr_assert(hl_cuda_has_build((enum hl_mutant)mutant, HL_BF16, 8), "mutant %d", mutant);
+    cr_assert(hl_cuda_has_build(HL_MUTANT_NONE, HL_FP32, 16));
+    cr_assert(hl_cuda_has_build(HL_MUTANT_SHORT_CLEAR, HL_FP16, 4));
+    cr_assert_not(hl_cuda_has_build(HL_MUTANT_INT_OFFSET, HL_BF16, 4));
+    cr_assert_not(hl_cuda_has_build(HL_MUTANT_DEPTH_2, HL_FP16, 4));
+    cr_assert_not(hl_cuda_has_build(HL_MUTANT_DEPTH_2, HL_BF16, 16));
 }
 
 static int gpus_here;
@@ -339,13 +365,54 @@ Test(cuda_refusal, the_nccl_subject_wants_a_gpu_for_each_rank)
     cr_assert_str_eq(error.message,
                      "subject.backend: nccl needs a GPU for each of the 4 ranks, and there is 1 here");
     gpus_here = 4;
-    cr_assert_eq(hl_cuda_check_nccl(&driver, &config, 4, &error), HL_STATUS_USAGE,
-                 "until NCCL is driven, nothing else runs under its name");
+    cr_assert_eq(hl_cuda_check_nccl(&driver, &config, 4, &error), HL_STATUS_OK, "%s", error.message);
+    config.world.gpus = 2;
+    cr_assert_eq(hl_cuda_check_nccl(&driver, &config, 4, &error), HL_STATUS_NO_GPU);
+    cr_assert_not_null(strstr(error.message, "world.gpus is 2"), "%s", error.message);
 }
 
 /*
  * The plan and the way to the runner
  */
+
+Test(cuda_plan, deals_ranks_to_gpus_in_blocks)
+{
+    struct hl_config config = reduced(HL_MODE_EAGER);
+    struct hl_program *program = hl_must_create(&config, 1);
+    const struct hl_cuda_plan plan = { .config = &config, .program = program };
+    cr_assert_eq(program->ranks, 4);
+    cr_assert_eq(hl_cuda_plan_gpu(&plan, 8, 3), 0, "virtual ranks share a GPU unless the scenario says more");
+    config.world.gpus = 2;
+    for (int rank = 0; rank < 4; rank++)
+        cr_assert_eq(hl_cuda_plan_gpu(&plan, 8, rank), rank / 2);
+    cr_assert_eq(hl_cuda_plan_gpu(&plan, 1, 3), 1, "a GPU that is asked for and not there is not replaced");
+    config.world.gpus = 0;
+    config.world.placement = HL_PLACEMENT_PROCESS;
+    cr_assert_eq(hl_cuda_plan_gpu(&plan, 8, 3), 3);
+    cr_assert_eq(hl_cuda_plan_gpu(&plan, 2, 3), 1);
+    cr_assert_eq(hl_cuda_plan_gpu(&plan, 1, 3), 0);
+    hl_program_destroy(program);
+}
+
+Test(cuda_plan, a_workspace_lies_between_guards)
+{
+    struct hl_config config = reduced(HL_MODE_FULL);
+    config.geometry = HL_GEOMETRY_FULL;
+    config.subject.hidden = 16384;
+    config.subject.dtype = HL_FP32;
+    struct hl_fake_gpu *gpu = hl_fake_gpu_create(&config, 1);
+    cr_assert_geq(gpu->plan.guard_words, gpu->plan.layout[0].row_words, "a stray row spoils nothing else");
+    atomic_store(&gpu->shared->aborted, true); /* the ranks prepare, and that is all */
+    hl_fake_gpu_run(gpu, &(struct hl_feed){ 0 });
+    for (int rank = 0; rank < gpu->program->ranks; rank++)
+        for (int guard = 0; guard < HL_CUDA_GUARDS; guard++) {
+            const uint64_t at = hl_cuda_plan_guard_at(&gpu->plan, rank, 0, guard);
+            const uint32_t *words = (const uint32_t *)(gpu->memory[rank] + at);
+            for (uint32_t i = 0; i < gpu->plan.guard_words; i++)
+                cr_assert_eq(words[i], HL_CUDA_CANARY, "rank %d, guard %d, word %u", rank, guard, i);
+        }
+    hl_fake_gpu_destroy(gpu);
+}
 
 Test(cuda_plan, a_grid_that_a_fault_halves_is_launched_so)
 {

@@ -86,9 +86,9 @@ Test(cuda_subject, words_are_read_where_the_plugin_has_them)
         cr_expect_eq(words[HL_MNNVL_CURRENT], 100u + (uint32_t)rank);
         cr_expect_eq(words[HL_MNNVL_ARRIVED], 200u + (uint32_t)rank);
         cr_expect_eq(words[HL_MNNVL_DIRTY], 0, "a flag that it does not have");
-        cr_assert_eq(hl_cuda_subject_read(&o.subject, rank, 0, l->buffers_at + l->words_per_buffer + 4, 4,
-                                          row, NULL, &o.error),
-                     HL_STATUS_OK);
+        cr_assert_eq(
+            hl_cuda_subject_read(&o.subject, rank, 0, hl_buffer_at(l, 1) + 4, 4, row, NULL, &o.error),
+            HL_STATUS_OK);
         cr_expect_eq(row[1], 300u + (uint32_t)rank);
     }
     close_all(&o);

@@ -100,13 +100,19 @@ static struct record make_record(const struct supervisor *s, struct hl_plan_item
     struct hl_error error;
     memset(&record, 0, sizeof record); /* its padding goes through a socket */
     const double begun = now_s();
-    if (hl_run_once(from->scenario, from->c, &options, item.run, HL_VERDICT_SKIPPED, &result, &error) ==
-        HL_STATUS_OK) {
+    const enum hl_status status =
+        hl_run_once(from->scenario, from->c, &options, item.run, HL_VERDICT_SKIPPED, &result, &error);
+    if (status == HL_STATUS_OK) {
         record.verdict = result.finding.verdict;
         record.cause = result.finding.cause;
         record.signature = result.signature;
         memcpy(record.trouble, result.bundle_error, sizeof record.trouble);
         *ret_bundle = result.bundle;
+    } else if (status == HL_STATUS_NO_GPU) { /* not a case for this machine, which is no trouble */
+        record.verdict = HL_VERDICT_SKIPPED;
+        record.cause = HL_CAUSE_NONE;
+        snprintf(record.signature.text, sizeof record.signature.text, "skipped: %.*s",
+                 (int)sizeof record.signature.text - 10, error.message);
     } else {
         record.verdict = HL_VERDICT_INCONCLUSIVE;
         record.cause = HL_CAUSE_NONE;

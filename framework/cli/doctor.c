@@ -208,6 +208,8 @@ static const struct {
     { "profiling right", hl_check_profiling },
     { "gpu core dump", hl_check_gpu_core },
     { "mps", hl_check_mps },
+    { "peer access", hl_check_peers },
+    { "nccl", hl_check_nccl },
     { "module loading", hl_check_module_loading },
     { "connections", hl_check_connections },
     { "host stacks", check_ptrace },

@@ -42,9 +42,7 @@ static void survey_driver(void *answer)
         snprintf(survey->name, sizeof(survey->name), "name unknown");
 }
 
-/* Runs `question` in a child, on a zeroed answer of at most PIPE_BUF bytes. 1: answered; 0: the child did not
- * answer in time, or died; -1: no child could be made. */
-static int ask_in_child(void (*question)(void *answer), void *ret_answer, size_t size)
+int hl_ask_in_child(void (*question)(void *answer), void *ret_answer, size_t size)
 {
     int ends[2];
     if (pipe(ends) < 0)
@@ -82,7 +80,7 @@ enum hl_status hl_check_gpu(const char *out_dir, struct hl_check_row *row, struc
     static const char *const simulate = "only the simulator can run here";
     size_t devices = count_files("/dev/nvidia[0-9]*");
     struct survey survey;
-    int answered = ask_in_child(survey_driver, &survey, sizeof(survey));
+    int answered = hl_ask_in_child(survey_driver, &survey, sizeof(survey));
     if (answered < 0)
         return hl_fail(error, HL_STATUS_INTERNAL,
                        "doctor: cannot start a child process to ask the CUDA driver");
@@ -148,7 +146,7 @@ enum hl_status hl_check_cupti(const char *out_dir, struct hl_check_row *row, str
     (void)out_dir, (void)error;
     struct cupti cupti;
     const char *home = getenv("CUDA_HOME");
-    if (ask_in_child(load_cupti, &cupti, sizeof(cupti)) != 1 || cupti.path[0] == '\0') {
+    if (hl_ask_in_child(load_cupti, &cupti, sizeof(cupti)) != 1 || cupti.path[0] == '\0') {
         snprintf(cupti.path, sizeof(cupti.path), "%s/extras/CUPTI/lib64/libcupti.so",
                  home != NULL ? home : "/usr/local/cuda");
         if (access(cupti.path, R_OK) != 0)

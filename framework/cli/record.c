@@ -167,6 +167,10 @@ static enum hl_status record(const struct arguments *a, const struct hl_engine *
     struct hl_recording recording;
     char path[PATH_MAX];
     enum hl_status status = record_case(a, engine, item, &recording, error);
+    if (status == HL_STATUS_NO_GPU) { /* not a case for this machine */
+        printf("%-12s %s: %s\n", "skipped", item->c->id, error->message);
+        return HL_STATUS_OK;
+    }
     if (status)
         return status;
     name_file(a->out_dir, item->c->id, path, sizeof path);

@@ -24,6 +24,10 @@ static const struct hl_field scenario_rows[] = {
       .initial = "4", .doc = "Ranks that take part in each allreduce." },
     { "world.placement", HL_KIND_WORD, AT(world.placement), .words = &hl_words_placements,
       .initial = "virtual", .doc = "Where the ranks live." },
+    { "world.gpus", HL_KIND_INT, AT(world.gpus), .min = 1, .max = HL_RANKS_MAX, .also = "auto",
+      .also_value = 0, .initial = "auto",
+      .doc = "GPUs that the ranks are dealt to, in blocks of neighbours. auto = one with placement virtual, "
+             "else one for each rank, or as many as a CUDA machine has." },
     { "world.progress", HL_KIND_WORD, AT(world.progress), .words = &hl_words_progress, .initial = "fair",
       .doc = "Which thread blocks (CTAs) the simulator keeps running." },
     { "world.memory", HL_KIND_WORD, AT(world.memory), .words = &hl_words_memory, .initial = "sc",

@@ -175,7 +175,7 @@ void hl_subject_map_init(struct hl_subject_map *map, const struct hl_layout *l,
     if (s->barrier_at)
         add(map, l->barrier_at, (uint32_t)l->ranks * HL_TRTLLM_BARRIER_FLAGS, s->barrier_at, false);
     for (uint32_t buffer = 0; buffer < 3; buffer++) {
-        const uint32_t first = l->buffers_at + buffer * l->words_per_buffer;
+        const uint32_t first = hl_buffer_at(l, buffer);
         const uint32_t at = s->buffers_at + buffer * s->buffer_words;
         const uint32_t half = l->words_per_buffer / 2;
         add(map, first, half, at, s->sharing == HL_SUBJECT_SHARES_BUFFERS);

@@ -10,6 +10,9 @@
         HL_TABLE_NAME(id, HL_FP32);
 HL_CUDA_MUTANTS(X)
 #undef X
+#define X(id) extern const hl_cuda_table HL_TABLE_NAME(id, HL_BF16);
+HL_CUDA_BF16_MUTANTS(X)
+#undef X
 
 static const hl_cuda_table *const tables[HL_MUTANT_COUNT][HL_DTYPE_COUNT] = {
 #define X(id) \
@@ -18,7 +21,15 @@ static const hl_cuda_table *const tables[HL_MUTANT_COUNT][HL_DTYPE_COUNT] = {
              [HL_FP32] = &HL_TABLE_NAME(id, HL_FP32) },
     HL_CUDA_MUTANTS(X)
 #undef X
+#define X(id) [id] = { [HL_BF16] = &HL_TABLE_NAME(id, HL_BF16) },
+        HL_CUDA_BF16_MUTANTS(X)
+#undef X
 };
+
+bool hl_cuda_has_build(enum hl_mutant mutant, enum hl_dtype dtype, int ranks)
+{
+    return tables[mutant][dtype] && (mutant == HL_MUTANT_NONE || ranks <= 8);
+}
 
 static uint32_t hl_row_fragments(const struct hl_layout *layout)
 {

@@ -9,13 +9,27 @@
 
 struct CUstream_st;
 
-/* Mutants that have a CUDA build, X(ID); the same as `cuda_mutants` in meson.build. */
+/* Mutants that have a CUDA build, X(ID): in every data type, and in bf16 only, because each build takes a
+ * compiler seconds. The same as in meson.build. */
 #define HL_CUDA_MUTANTS(X) \
     X(HL_MUTANT_NONE) \
     X(HL_MUTANT_NO_SANITISE) \
     X(HL_MUTANT_SHORT_CLEAR) \
     X(HL_MUTANT_LATE_CLEAR) \
     X(HL_MUTANT_DROP_STORE)
+#define HL_CUDA_BF16_MUTANTS(X) \
+    X(HL_MUTANT_WRONG_CLEAR_OFFSET) \
+    X(HL_MUTANT_DEPTH_2) \
+    X(HL_MUTANT_MISDIRECT_STORE) \
+    X(HL_MUTANT_STRAY_STORE) \
+    X(HL_MUTANT_TORN_STORE) \
+    X(HL_MUTANT_MISSED_ARRIVAL) \
+    X(HL_MUTANT_OVERSHOOT) \
+    X(HL_MUTANT_SHARED_COUNTER) \
+    X(HL_MUTANT_RELAXED_ARRIVAL) \
+    X(HL_MUTANT_NO_RELEASE) \
+    X(HL_MUTANT_EARLY_TRIGGER) \
+    X(HL_MUTANT_BAKED_EPOCH)
 
 /* Most threads of a block: leaves 128 registers a thread, enough to hold 16 ranks' fragments. Wider rows
  * take a cluster of blocks. */
@@ -48,6 +62,10 @@ struct hl_cuda_launch {
     uint32_t blocks; /* of a cluster: 1, 2, 4 or 8; 0 = as few as hold a row */
     bool pdl;        /* with the programmatic-dependent-launch attribute */
 };
+
+/* Is there a build of the mutant? Of the right protocol there is one for 2, 4, 8 and 16 ranks, of mutants for
+ * up to 8. */
+bool hl_cuda_has_build(enum hl_mutant mutant, enum hl_dtype dtype, int ranks);
 
 /* Can this layout run on a GPU? Rows must be a multiple of 16 bytes and fit a cluster. */
 bool hl_cuda_layout_fits(const struct hl_layout *layout);

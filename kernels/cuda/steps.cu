@@ -1,7 +1,8 @@
 /* One build of all step sources as CUDA kernels, and the table of its kernels.
  *
  * Compiled once per mutant and data type, with HL_BUILD_MUTANT, HL_BUILD_DTYPE and HL_CUDA_TABLE set. Mutant
- * builds hold only the kernels that their mutant changes. */
+ * builds hold only the kernels that a mutant can change, for at most 8 ranks: a compiler takes its time over
+ * 16 (hl_cuda_has_build()). */
 #include "../mnnvl.h"
 #include "../trtllm.h"
 #include "../nccl.h"
@@ -70,10 +71,15 @@ static __device__ __forceinline__ void hl_count_call(const struct hl_cx *cx)
 #define HL_ENTRY(name, ranks, compare, straight) \
     ((const void *)name<ranks, compare, straight, HL_BUILD_DTYPE, HL_BUILD_MUTANT>)
 
+#if HL_BUILD_IS_CLEAN
+#define HL_ENTRY_16(name, compare, straight) HL_ENTRY(name, 16, compare, straight)
+#else
+#define HL_ENTRY_16(name, compare, straight) NULL
+#endif
 #define HL_OVER_RANKS(name, compare, straight) \
     { \
         HL_ENTRY(name, 2, compare, straight), HL_ENTRY(name, 4, compare, straight), \
-            HL_ENTRY(name, 8, compare, straight), HL_ENTRY(name, 16, compare, straight) \
+            HL_ENTRY(name, 8, compare, straight), HL_ENTRY_16(name, compare, straight) \
     }
 #define HL_ANY_RANKS(name) \
     { \
@@ -95,8 +101,8 @@ HL_CUDA_KERNEL(mnnvl_oneshot, HL_FAMILY_MNNVL, true)
 HL_CUDA_KERNEL(mnnvl_twoshot, HL_FAMILY_MNNVL, true)
 HL_CUDA_KERNEL(trtllm_oneshot, HL_FAMILY_TRTLLM, true)
 HL_CUDA_KERNEL(trtllm_twoshot, HL_FAMILY_TRTLLM, true)
-#if HL_BUILD_IS_CLEAN
 HL_CUDA_KERNEL(mnnvl_norm, HL_FAMILY_MNNVL, false)
+#if HL_BUILD_IS_CLEAN
 HL_CUDA_KERNEL(nccl_allreduce, HL_FAMILY_NCCL, false)
 HL_CUDA_KERNEL(norm_after_allreduce, HL_FAMILY_NCCL, false)
 HL_CUDA_KERNEL(norm_only, HL_FAMILY_NCCL, false)
@@ -106,11 +112,7 @@ HL_CUDA_KERNEL(norm_only, HL_FAMILY_NCCL, false)
 extern "C" const hl_cuda_table HL_CUDA_TABLE = {
     { HL_BOTH(mnnvl_oneshot, HL_COMPARE_BITS), HL_BOTH(mnnvl_oneshot, HL_COMPARE_FLOAT_FTZ) },
     { HL_LOOPS(mnnvl_twoshot, HL_COMPARE_BITS), HL_LOOPS(mnnvl_twoshot, HL_COMPARE_FLOAT_FTZ) },
-#if HL_BUILD_IS_CLEAN
     { HL_LOOPS(mnnvl_norm, HL_COMPARE_BITS), HL_LOOPS(mnnvl_norm, HL_COMPARE_FLOAT_FTZ) },
-#else
-    {},
-#endif
     { HL_BOTH(trtllm_oneshot, HL_COMPARE_BITS), HL_BOTH(trtllm_oneshot, HL_COMPARE_BITS) },
     { HL_LOOPS(trtllm_twoshot, HL_COMPARE_BITS), HL_LOOPS(trtllm_twoshot, HL_COMPARE_BITS) },
 #if HL_BUILD_IS_CLEAN

@@ -16,7 +16,7 @@ static __device__ uint64_t hl_global_timer(void)
 
 static __device__ void hl_write_mark(const struct hl_mark_ring &ring, uint32_t what)
 {
-    const uint32_t index = atomicAdd(ring.taken, 1u);
+    const uint32_t index = atomicAdd_system(ring.taken, 1u);
     struct hl_mark *mark = &ring.marks[index % HL_MARKS];
     asm volatile("st.relaxed.sys.global.u64 [%0], %1;" ::"l"(&mark->time_ns), "l"(hl_global_timer())
                  : "memory");
@@ -109,8 +109,12 @@ static __global__ void hl_fill_rows(const __grid_constant__ struct hl_device_fil
 
 static __global__ void hl_init_workspace(const __grid_constant__ struct hl_device_init init)
 {
+    const uint32_t gaps_at = init.buffers_at - init.gap;
     for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < init.n_words; i += gridDim.x * blockDim.x)
-        init.words[i] = i < HL_FLAG_WORDS ? init.flags[i] : i < init.buffers_at ? 0 : init.sentinel;
+        if (i < gaps_at)
+            init.words[i] = i < HL_FLAG_WORDS ? init.flags[i] : 0;
+        else if ((i - gaps_at) % (init.words_per_buffer + init.gap) >= init.gap)
+            init.words[i] = init.sentinel;
     if (hl_is_last(init.counter))
         hl_write_mark(init.ring, (uint32_t)HL_MARK_INIT << 30 | init.what);
 }
@@ -118,6 +122,18 @@ static __global__ void hl_init_workspace(const __grid_constant__ struct hl_devic
 static __global__ void hl_clock(struct hl_mark_ring ring)
 {
     hl_write_mark(ring, (uint32_t)HL_MARK_CLOCK << 30);
+}
+
+/* As many threads as a block may have, so that two of them leave a multiprocessor no room. */
+#define HL_ROOM_THREADS 1024
+static __global__ void __launch_bounds__(HL_ROOM_THREADS) hl_take_room(const uint32_t *abort_word)
+{
+    uint32_t aborted = threadIdx.x;
+    while (aborted == 0) {
+        __nanosleep(1000);
+        asm volatile("ld.relaxed.sys.global.u32 %0, [%1];" : "=r"(aborted) : "l"(abort_word) : "memory");
+    }
+    __syncthreads();
 }
 
 /* Blocks for so many pieces of work. */
@@ -162,11 +178,26 @@ extern "C" int hl_device_clock(const struct hl_mark_ring *ring, struct CUstream_
     return cudaGetLastError();
 }
 
+extern "C" int hl_device_take_room(const uint32_t *abort_word, uint32_t *ret_ctas, struct CUstream_st *stream)
+{
+    int device, sms, blocks;
+    cudaError_t error = cudaGetDevice(&device);
+    if (error == cudaSuccess)
+        error = cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device);
+    if (error == cudaSuccess)
+        error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, hl_take_room, HL_ROOM_THREADS, 0);
+    if (error != cudaSuccess)
+        return error;
+    *ret_ctas = (uint32_t)(sms * blocks);
+    hl_take_room<<<*ret_ctas, HL_ROOM_THREADS, 0, stream>>>(abort_word);
+    return cudaGetLastError();
+}
+
 extern "C" int hl_device_load(void)
 {
     const void *const kernels[] = { (const void *)hl_before_call, (const void *)hl_after_call,
                                     (const void *)hl_fill_rows, (const void *)hl_init_workspace,
-                                    (const void *)hl_clock };
+                                    (const void *)hl_clock, (const void *)hl_take_room };
     struct cudaFuncAttributes attributes;
     for (const void *kernel : kernels) {
         const cudaError_t error = cudaFuncGetAttributes(&attributes, kernel);

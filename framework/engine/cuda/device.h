@@ -32,7 +32,7 @@ HL_INLINE uint32_t hl_mark_op(uint32_t what) { return what & ((1u << HL_MARK_OP_
 #define HL_MARKS (1u << 16)
 struct hl_mark_ring {
     struct hl_mark *marks; /* device address of host memory */
-    uint32_t *taken;       /* on the device */
+    uint32_t *taken;       /* on the GPU of rank 0, which all ranks' GPUs can reach */
 };
 
 /* What happens before and after a call's own kernels. Before: its outputs are poisoned, and its input is
@@ -71,6 +71,7 @@ struct hl_device_init {
     uint32_t *counter; /* tickets */
     uint32_t *words;
     uint32_t n_words, buffers_at, sentinel;
+    uint32_t words_per_buffer, gap; /* the gap before each buffer is left alone */
     uint32_t flags[HL_FLAG_WORDS];
 };
 
@@ -82,6 +83,8 @@ int hl_device_after_call(const struct hl_device_call *call, struct CUstream_st *
 int hl_device_fill(const struct hl_device_fill *fill, struct CUstream_st *stream);
 int hl_device_init(const struct hl_device_init *init, struct CUstream_st *stream);
 int hl_device_clock(const struct hl_mark_ring *ring, struct CUstream_st *stream);
+/* A kernel that fills the GPU, as that of somebody else would, until the abort word lets it go. */
+int hl_device_take_room(const uint32_t *abort_word, uint32_t *ret_ctas, struct CUstream_st *stream);
 /* Loads all of them now: a lazy load while another kernel spins can deadlock. */
 int hl_device_load(void);
 #ifdef __cplusplus

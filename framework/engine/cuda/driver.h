@@ -18,14 +18,20 @@
     X(cuDeviceGetAttribute) \
     X(cuDeviceGetName) \
     X(cuDevicePrimaryCtxRetain) \
+    X(cuDeviceCanAccessPeer) \
     X(cuCtxSetCurrent) \
+    X(cuCtxSynchronize) \
+    X(cuCtxEnablePeerAccess) \
     X(cuMemGetInfo) \
     X(cuMemAlloc) \
     X(cuMemFree) \
     X(cuMemAllocHost) \
+    X(cuIpcGetMemHandle) \
+    X(cuIpcOpenMemHandle) \
     X(cuMemHostRegister) \
     X(cuMemHostGetDevicePointer) \
     X(cuMemsetD8Async) \
+    X(cuMemsetD32Async) \
     X(cuMemcpyHtoDAsync) \
     X(cuMemcpyDtoHAsync) \
     X(cuMemcpyDtoDAsync) \
@@ -33,6 +39,7 @@
     X(cuStreamQuery) \
     X(cuStreamSynchronize) \
     X(cuStreamWaitEvent) \
+    X(cuStreamWaitValue32) \
     X(cuStreamBeginCapture) \
     X(cuStreamEndCapture) \
     X(cuEventCreate) \
@@ -55,6 +62,7 @@
     X(hl_device_fill) \
     X(hl_device_init) \
     X(hl_device_clock) \
+    X(hl_device_take_room) \
     X(hl_device_load)
 
 struct hl_driver {

@@ -1,226 +1,83 @@
-/* The CUDA engine behind the engine interface.
- *
- * Every process that runs cases keeps one runner, a child that does all CUDA, for run after run: starting
- * CUDA takes half a second, a run takes milliseconds. A run that does not let go of the GPU costs its runner:
- * it is killed, the driver clears up behind it, and the next run gets a new one. */
+/* The CUDA engine behind the engine interface. */
 #include "cuda.h"
 #include "../engine.h"
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
-#include "core_dump.h"
+#include "crew.h"
 #include "events.h"
-#include "runner.h"
 #include "../../program/resolve.h"
+#include "kernels/cuda/launch.h"
 #include "witness.h"
 
-#define SET_UP_MS 60000
-#define START_MS 120000
-#define READ_MS 2000
-#define END_MS 4000
 #define POLL_NS 20000
 /* A host that stays in one launch for so long is blocked there. */
 #define BLOCKED_NS 50000000u
-/* Words that one read may ask for. */
-#define READ_WORDS_MAX 65536u
-
-struct runner_handle {
-    pid_t pid, owner; /* owner: the process that started it; a fork of that one has none */
-    int fd;
-    struct hl_shared *shared;
-    uint64_t shared_bytes;
-    char core_folder[HL_CORE_FOLDER_MAX]; /* "": it cannot be dumped */
-};
-static struct runner_handle runner;
 
 struct hl_run {
     struct hl_cuda_plan plan;
     struct hl_cuda_events events;
     char crash[300];
-    bool over;   /* ended or crashed */
-    bool dumped; /* and so lost to CUDA */
+    bool over; /* ended or crashed */
 };
 
-/*
- * The runner
- */
-
-static void kill_runner(void)
-{
-    int status;
-    if (runner.pid == 0)
-        return;
-    if (runner.owner == getpid()) {
-        kill(runner.pid, SIGKILL);
-        while (waitpid(runner.pid, &status, 0) < 0 && errno == EINTR)
-            ;
-    }
-    close(runner.fd);
-    munmap(runner.shared, runner.shared_bytes);
-    hl_witness_finish();
-    hl_core_folder_remove(runner.core_folder);
-    runner = (struct runner_handle){ 0 };
-}
-
-void hl_cuda_stop_runner(void) { kill_runner(); }
-
-static enum hl_status receive_reply(int timeout_ms, const char *what, struct hl_error *error)
-{
-    struct hl_reply reply;
-    if (hl_transfer(runner.fd, &reply, sizeof reply, timeout_ms, false) < 0)
-        return hl_fail(error, HL_STATUS_INTERNAL,
-                       "%s: the process that runs CUDA died or does not answer%s%s", what,
-                       runner.shared->doing[0] ? ", in " : "", runner.shared->doing);
-    if (reply.status)
-        return hl_fail(error, reply.status, "%s: %s", what, reply.message);
-    return HL_STATUS_OK;
-}
-
-/* In the child: its own socket is all that it keeps open, so that nobody waits for it by mistake. */
-_Noreturn static void runner_main(int fd, struct hl_shared *shared, uint64_t bytes, const char *core_folder)
-{
-    if (core_folder[0])
-        hl_core_dump_allow(core_folder);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    signal(SIGINT, SIG_IGN);
-    if (fd != 3)
-        dup2(fd, 3);
-    close_range(4, ~0u, 0);
-    hl_cuda_runner(3, shared, bytes);
-}
-
-static enum hl_status start_runner(uint64_t copies_bytes, enum hl_detail detail, struct hl_error *error)
-{
-    int fds[2];
-    const uint64_t bytes = (sizeof(struct hl_shared) + copies_bytes + 4095) / 4096 * 4096;
-    struct hl_shared *shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED)
-        return hl_fail(error, HL_STATUS_MEMORY, "out of memory for the rows that are checked: %llu MiB",
-                       (unsigned long long)(bytes >> 20));
-    shared->copies_bytes = copies_bytes;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
-        munmap(shared, bytes);
-        return hl_fail(error, HL_STATUS_INTERNAL, "cannot make a socket: %s", strerror(errno));
-    }
-    enum hl_status status = hl_witness_init(detail, 1, error);
-    if (status) {
-        close(fds[0]);
-        close(fds[1]);
-        munmap(shared, bytes);
-        return status;
-    }
-    char core_folder[HL_CORE_FOLDER_MAX] = "";
-    if (detail == HL_DETAIL_CORE)
-        hl_core_folder_make(core_folder); /* without one, the dump will say that it cannot be had */
-    fflush(NULL);
-    const pid_t pid = fork();
-    if (pid == 0)
-        runner_main(fds[1], shared, bytes, core_folder);
-    close(fds[1]);
-    if (pid < 0) {
-        close(fds[0]);
-        munmap(shared, bytes);
-        hl_witness_finish();
-        return hl_fail(error, HL_STATUS_INTERNAL, "cannot start the process that runs CUDA: %s",
-                       strerror(errno));
-    }
-    runner = (struct runner_handle){
-        .pid = pid, .owner = getpid(), .fd = fds[0], .shared = shared, .shared_bytes = bytes
-    };
-    memcpy(runner.core_folder, core_folder, sizeof runner.core_folder);
-    status = receive_reply(SET_UP_MS, "start CUDA", error);
-    if (status)
-        kill_runner();
-    return status;
-}
-
-/* A runner with room for the rows to check. One with too little makes way for a larger one. */
-static enum hl_status need_runner(uint64_t copies_bytes, enum hl_detail detail, struct hl_error *error)
-{
-    if (runner.pid &&
-        (runner.owner != getpid() || runner.shared->copies_bytes < copies_bytes || !hl_witness_fits(detail) ||
-         (runner.core_folder[0] != '\0') != (detail == HL_DETAIL_CORE)))
-        kill_runner();
-    if (runner.pid)
-        return HL_STATUS_OK;
-    return start_runner(copies_bytes > HL_CUDA_SAMPLE_BYTES ? copies_bytes : HL_CUDA_SAMPLE_BYTES, detail,
-                        error);
-}
+void hl_cuda_stop_runner(void) { hl_crew_kill(); }
 
 enum hl_status hl_cuda_find_gpu(struct hl_error *error)
 {
-    const enum hl_status status = need_runner(0, HL_DETAIL_LIGHT, error);
-    kill_runner(); /* the supervisor needs none; its workers start their own */
+    const enum hl_status status = hl_crew_need(NULL, error);
+    hl_crew_kill(); /* the supervisor needs none; its workers start their own */
     return status;
-}
-
-static enum hl_status send_run(const struct hl_run_spec *spec, struct hl_error *error)
-{
-    struct hl_request request = { .kind = HL_REQUEST_RUN, .seed = spec->seed };
-    void *bytes = hl_program_pack(spec->config, spec->program, &request.bytes);
-    if (!bytes)
-        return hl_fail(error, HL_STATUS_MEMORY, "out of memory for a program");
-    const bool sent = hl_transfer(runner.fd, &request, sizeof request, START_MS, true) == 0 &&
-                      hl_transfer(runner.fd, bytes, request.bytes, START_MS, true) == 0;
-    free(bytes);
-    if (!sent)
-        return hl_fail(error, HL_STATUS_INTERNAL, "start a run: the process that runs CUDA is gone");
-    return receive_reply(START_MS, "start a run", error);
 }
 
 /*
  * The interface
  */
 
-static void free_run(struct hl_run *run)
+/* What has no kernel here is skipped, as is what wants more GPUs than there are. */
+static enum hl_status check_kernels(const struct hl_config *config, const struct hl_cuda_plan *plan,
+                                    struct hl_error *error)
 {
-    if (run->events.plan)
-        hl_cuda_events_finish(&run->events);
-    hl_cuda_plan_finish(&run->plan);
-    free(run);
-}
-
-static bool has_cuda_build(enum hl_mutant mutant)
-{
-#define X(id) || mutant == id
-    return false HL_CUDA_MUTANTS(X);
-#undef X
-}
-
-static enum hl_status check_config(const struct hl_config *config, const struct hl_cuda_plan *plan,
-                                   struct hl_error *error)
-{
-    if (config->world.placement != HL_PLACEMENT_VIRTUAL)
-        return hl_fail(error, HL_STATUS_USAGE, "the CUDA engine has `world.placement: virtual` only so far");
-    if (!has_cuda_build(config->subject.mutant))
-        return hl_fail(error, HL_STATUS_USAGE,
-                       "subject.mutant: this one has no CUDA build; it runs on the simulator");
+    if (config->subject.plugin[0] && config->world.placement == HL_PLACEMENT_PROCESS)
+        return hl_fail(error, HL_STATUS_NO_GPU,
+                       "subject.plugin: its workspaces are made in one process; it runs with "
+                       "`world.placement: virtual`");
+    if (!hl_cuda_has_build(config->subject.mutant, config->subject.dtype, plan->program->ranks))
+        return hl_fail(error, HL_STATUS_NO_GPU,
+                       "subject.mutant: this one has no CUDA build for this data type and so many ranks; it "
+                       "runs on the simulator");
     const struct hl_strike *s = &config->subject.strike, normal = HL_STRIKE_DEFAULT;
     if (HL_MUTANT_COUNTS_CALLS(config->subject.mutant) && memcmp(s, &normal, sizeof normal) != 0)
-        return hl_fail(
-            error, HL_STATUS_USAGE,
-            "subject.strike: the CUDA builds strike at the default place only; this case runs on the "
-            "simulator");
+        return hl_fail(error, HL_STATUS_NO_GPU,
+                       "subject.strike: the CUDA builds strike at the default place only; this case runs on "
+                       "the simulator");
     if (!config->workspace.checked && !hl_fits_workspace(&plan->program->config, plan->program->tokens_max))
         return hl_fail(
-            error, HL_STATUS_USAGE,
+            error, HL_STATUS_NO_GPU,
             "workspace.checked: calls that write outside of a workspace run on the simulator only");
     for (int w = 0; w < plan->program->n_workspaces; w++)
         if (!hl_cuda_layout_fits(&plan->layout[w]))
             return hl_fail(
-                error, HL_STATUS_USAGE,
+                error, HL_STATUS_NO_GPU,
                 "subject.hidden: %u elements of this data type are no multiple of 16 bytes, or more than a "
                 "cluster of blocks holds",
                 plan->geometry.hidden);
     return HL_STATUS_OK;
+}
+
+/* A crew that has the run and waits for the word to go. */
+static enum hl_status start_crew(const struct hl_run_spec *spec, const struct hl_cuda_plan *plan,
+                                 struct hl_error *error)
+{
+    enum hl_status status = hl_crew_need(plan, error);
+    if (status == HL_STATUS_NO_GPU) /* there was one when the engine was chosen: nothing to skip in silence */
+        return error->status = HL_STATUS_INTERNAL;
+    if (!status)
+        status = hl_crew_start(spec, error);
+    if (status && status != HL_STATUS_USAGE && status != HL_STATUS_NO_GPU)
+        hl_crew_kill();
+    return status;
 }
 
 static enum hl_status start(const struct hl_run_spec *spec, struct hl_run **ret_run, struct hl_error *error)
@@ -230,22 +87,21 @@ static enum hl_status start(const struct hl_run_spec *spec, struct hl_run **ret_
         return hl_fail(error, HL_STATUS_MEMORY, "out of memory for a run");
     enum hl_status status = hl_cuda_plan_init(&run->plan, spec->config, spec->program, error);
     if (!status)
-        status = check_config(spec->config, &run->plan, error);
+        status = check_kernels(spec->config, &run->plan, error);
     if (!status)
-        status = need_runner(run->plan.sample_bytes, spec->config->watchdog.detail, error);
-    if (status == HL_STATUS_NO_GPU) /* there was one when the engine was chosen: nothing to skip in silence */
-        status = error->status = HL_STATUS_INTERNAL;
+        status = start_crew(spec, &run->plan, error);
     if (!status) {
-        status = send_run(spec, error);
-        if (status && status != HL_STATUS_USAGE && status != HL_STATUS_NO_GPU)
-            kill_runner();
+        status =
+            hl_cuda_events_init(&run->events, &run->plan, hl_crew_shared(), &spec->feed, spec->seed, error);
+        if (status)
+            hl_crew_kill();
     }
-    if (!status)
-        status = hl_cuda_events_init(&run->events, &run->plan, runner.shared, &spec->feed, spec->seed, error);
     if (status) {
-        free_run(run);
+        hl_cuda_plan_finish(&run->plan);
+        free(run);
         return status;
     }
+    atomic_store(&hl_crew_shared()->go, true);
     *ret_run = run;
     return HL_STATUS_OK;
 }
@@ -257,34 +113,42 @@ static enum hl_run_state crashed(struct hl_run *run, const char *why)
     return HL_RUN_CRASHED;
 }
 
-static bool all_done(const struct hl_run *run)
+/* Are all ranks done that live? `ret_dead` is one that does not, or -1. */
+static bool all_done(const struct hl_run *run, int *ret_dead)
 {
-    for (int rank = 0; rank < run->plan.program->ranks; rank++)
-        if (!atomic_load(&runner.shared->rank[rank].done))
-            return false;
-    return true;
+    bool done = true;
+    *ret_dead = -1;
+    for (int rank = 0; rank < run->plan.program->ranks; rank++) {
+        const bool own = atomic_load(&run->events.shared->rank[rank].done);
+        if (!own && hl_crew_state_of(rank, NULL) == HL_CREW_DEAD)
+            *ret_dead = rank;
+        else
+            done = done && own;
+    }
+    return done;
 }
 
 /* What can be told before the next look, and how the run stands. */
 static enum hl_run_state look(struct hl_run *run)
 {
-    int status;
-    const bool done = all_done(run), failed = atomic_load(&runner.shared->failed);
+    int dead, signal;
+    char why[96];
+    const bool lives = hl_crew_look(why, sizeof why), done = all_done(run, &dead);
+    const bool failed = atomic_load(&run->events.shared->failed);
     hl_cuda_events_drain(&run->events);
     if (run->events.failed)
         return crashed(run, "the engine lost track of the GPU's marks");
     if (failed)
-        return crashed(run, runner.shared->failure);
-    if (done)
-        return HL_RUN_ENDED;
-    if (waitpid(runner.pid, &status, WNOHANG) == runner.pid) {
-        char why[64];
-        runner.owner = 0; /* its number may be another process's by now */
-        snprintf(why, sizeof why, "the process that runs CUDA died of signal %d",
-                 WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+        return crashed(run, run->events.shared->failure);
+    if (!lives)
         return crashed(run, why);
-    }
-    return HL_RUN_GOING;
+    if (!done)
+        return HL_RUN_GOING;
+    if (dead < 0)
+        return HL_RUN_ENDED;
+    hl_crew_state_of(dead, &signal);
+    snprintf(why, sizeof why, "the process of rank %d died of signal %d; its peers had ended", dead, signal);
+    return crashed(run, why);
 }
 
 static enum hl_run_state advance(struct hl_run *run, uint64_t slice_ns, uint64_t *ret_now_ns)
@@ -302,13 +166,13 @@ static const char *crash_reason(const struct hl_run *run) { return run->crash; }
 
 static void end(struct hl_run *run)
 {
-    struct hl_request request = { .kind = HL_REQUEST_END };
-    struct hl_error error;
-    if (runner.pid &&
-        (run->crash[0] || run->dumped || hl_transfer(runner.fd, &request, sizeof request, END_MS, true) < 0 ||
-         receive_reply(END_MS, "end a run", &error) != HL_STATUS_OK))
-        kill_runner();
-    free_run(run);
+    if (run->crash[0])
+        hl_crew_kill();
+    else
+        hl_crew_end();
+    hl_cuda_events_finish(&run->events);
+    hl_cuda_plan_finish(&run->plan);
+    free(run);
 }
 
 /*
@@ -325,31 +189,20 @@ static int probe_read_words(void *user, int rank, int workspace, uint32_t first,
                             uint32_t *words)
 {
     const struct hl_run *run = user;
-    struct hl_error error;
     if (count > run->plan.layout[workspace].words || first > run->plan.layout[workspace].words - count)
         return -1;
-    while (count) {
-        struct hl_request request = {
-            .kind = HL_REQUEST_READ, .rank = rank, .workspace = workspace, .first = first
-        };
-        request.count = count < READ_WORDS_MAX ? count : READ_WORDS_MAX;
-        if (!runner.pid || hl_transfer(runner.fd, &request, sizeof request, READ_MS, true) < 0 ||
-            receive_reply(READ_MS, "read a workspace", &error) != HL_STATUS_OK ||
-            hl_transfer(runner.fd, words, request.count * 4ull, READ_MS, false) < 0)
-            return -1;
-        first += request.count;
-        words += request.count;
-        count -= request.count;
-    }
-    return 0;
+    return hl_crew_read(rank, workspace, first, count, words);
 }
 
 static enum hl_host_state probe_host_state(void *user, int rank)
 {
     const struct hl_run *run = user;
     const struct hl_shared_rank *host = &run->events.shared->rank[rank];
+    const enum hl_crew_state state = hl_crew_state_of(rank, NULL);
     if (atomic_load(&host->exited))
         return HL_HOST_EXITED;
+    if (state != HL_CREW_ALIVE)
+        return state == HL_CREW_DEAD ? HL_HOST_DEAD : HL_HOST_BLOCKED;
     const bool stays = hl_monotonic_ns() - atomic_load(&host->since_ns) > BLOCKED_NS;
     return atomic_load(&host->waits) || stays ? HL_HOST_BLOCKED : HL_HOST_RUNNING;
 }
@@ -360,6 +213,7 @@ static size_t probe_host_stack(void *user, int rank, char *text, size_t size)
     const struct hl_program *program = run->plan.program;
     const struct hl_rank_program *p = &program->rank[rank];
     const uint32_t index = atomic_load(&run->events.shared->rank[rank].op);
+    const enum hl_host_state state = probe_host_state(user, rank);
     char op[256];
     int n;
     if (atomic_load(&run->events.shared->rank[rank].exited) || index >= p->n_ops) {
@@ -367,7 +221,9 @@ static size_t probe_host_stack(void *user, int rank, char *text, size_t size)
     } else {
         hl_op_describe(program, &p->ops[index], op, sizeof op);
         n = snprintf(text, size, "#0 %s (%s)\n#1 %s\n#2 rank %d: op %u of %u\n", op,
-                     probe_host_state(user, rank) == HL_HOST_BLOCKED ? "blocked" : "running",
+                     state == HL_HOST_DEAD      ? "dead"
+                     : state == HL_HOST_BLOCKED ? "blocked"
+                                                : "running",
                      program->labels[p->ops[index].label], rank, index, p->n_ops);
     }
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
@@ -376,19 +232,13 @@ static size_t probe_host_stack(void *user, int rank, char *text, size_t size)
 static struct hl_host_place probe_host_place(void *user, int rank)
 {
     const struct hl_run *run = user;
-    return (struct hl_host_place){ runner.pid, atomic_load(&run->events.shared->rank[rank].tid) };
+    return (struct hl_host_place){ hl_crew_pid_of(rank), atomic_load(&run->events.shared->rank[rank].tid) };
 }
 
 static int probe_dump_core(void *user, int rank, const char *path, char *why, size_t size)
 {
-    struct hl_run *run = user;
-    (void)rank;
-    if (!runner.pid || !runner.core_folder[0]) {
-        snprintf(why, size, "there is no process that can be dumped");
-        return -1;
-    }
-    run->dumped = true;
-    return hl_core_dump(runner.core_folder, runner.pid, path, why, size);
+    (void)user;
+    return hl_crew_dump_core(rank, path, why, size);
 }
 
 /* CTAs of a call that runs: of its first kernel. */
@@ -401,20 +251,42 @@ static const struct hl_cuda_pending *running_call(const struct hl_run *run, int 
     return NULL;
 }
 
+/* Do the kernels of two ranks compete for the room of a GPU? Contexts of two processes take turns on it. */
+static bool share_room(const struct hl_run *run, int rank, int other)
+{
+    const int *device = run->events.shared->device;
+    return rank == other ||
+           (run->plan.config->world.placement == HL_PLACEMENT_VIRTUAL && device[rank] == device[other]);
+}
+
+/* CTAs of somebody else's kernels where the rank's have to run. They take all room. */
+static uint32_t foreign_ctas(const struct hl_run *run, int rank)
+{
+    uint32_t ctas = 0;
+    for (int r = 0; r < run->plan.program->ranks; r++)
+        if (share_room(run, rank, r))
+            ctas += atomic_load(&run->events.shared->rank[r].foreign_ctas);
+    return ctas;
+}
+
 /* A GPU does not tell which CTAs have started. Where all running calls fit, all have; where they do not, room
  * is taken to be given in the order in which the calls began. */
 static struct hl_residency probe_residency(void *user, int rank)
 {
     const struct hl_run *run = user;
+    const struct hl_cuda_track *t = &run->events.rank[rank];
     const struct hl_cuda_pending *own = running_call(run, rank);
+    const uint32_t foreign = foreign_ctas(run, rank);
     if (!own)
-        return (struct hl_residency){ .room = UINT32_MAX };
+        return (struct hl_residency){ .ctas = foreign && t->n_pending ? t->pending[0].record.ctas : 0,
+                                      .room = foreign ? 0 : UINT32_MAX,
+                                      .foreign = foreign };
     const uint32_t resident =
         run->events.shared->resident[hl_protocol_kernels(own->record.protocol).kernels[0]];
     uint32_t before = 0, all = 0;
     for (int r = 0; r < run->plan.program->ranks; r++) {
         const struct hl_cuda_pending *other = running_call(run, r);
-        if (!other)
+        if (!other || !share_room(run, rank, r))
             continue;
         all += other->record.ctas;
         if (other->begun_number < own->begun_number)
@@ -423,7 +295,8 @@ static struct hl_residency probe_residency(void *user, int rank)
     const uint32_t left = before < resident ? resident - before : 0;
     return (struct hl_residency){ .ctas = own->record.ctas,
                                   .started = own->record.ctas < left ? own->record.ctas : left,
-                                  .room = all < resident ? resident - all : 0 };
+                                  .room = foreign || all >= resident ? 0 : resident - all,
+                                  .foreign = foreign };
 }
 
 static struct hl_word_history probe_word_history(void *user, int rank, int workspace, uint32_t word)
@@ -432,10 +305,31 @@ static struct hl_word_history probe_word_history(void *user, int rank, int works
     return (struct hl_word_history){ .known = false, .stored_by = -1, .cleared_by = -1 };
 }
 
+static struct hl_stray_write probe_stray_write(void *user)
+{
+    const struct hl_run *run = user;
+    if (hl_crew_check_guards() < 0)
+        return (struct hl_stray_write){ .by_rank = -1 };
+    return run->events.shared->stray;
+}
+
+static bool probe_is_serialised(void *user)
+{
+    const struct hl_run *run = user;
+    return atomic_load(&run->events.shared->serialised);
+}
+
 static void probe_device(void *user, int index, struct hl_device_evidence *ret_evidence)
 {
     (void)user;
     hl_witness_collect(index, ret_evidence);
+}
+
+static enum hl_device_answer probe_device_answer(void *user, int rank)
+{
+    uint32_t word;
+    (void)user;
+    return hl_crew_read(rank, 0, 0, 1, &word) == 0 ? HL_DEVICE_ANSWERS : HL_DEVICE_SILENT;
 }
 
 static struct hl_probe probe(struct hl_run *run)
@@ -450,9 +344,12 @@ static struct hl_probe probe(struct hl_run *run)
                               .host_place = probe_host_place,
                               .dump_core = probe_dump_core,
                               .residency = probe_residency,
+                              .word_history = probe_word_history,
                               .devices = hl_witness_count(),
                               .device = probe_device,
-                              .word_history = probe_word_history };
+                              .stray_write = probe_stray_write,
+                              .is_serialised = probe_is_serialised,
+                              .device_answer = probe_device_answer };
 }
 
 const struct hl_engine hl_engine_cuda = {

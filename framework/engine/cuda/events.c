@@ -83,6 +83,8 @@ static void issue_call(struct hl_cuda_events *e, uint64_t time_ns, int rank, uin
     struct hl_cuda_track *t = &e->rank[rank];
     const struct hl_op *ops = e->plan->program->rank[rank].ops, *op = &ops[index];
     const bool in_graph = ops[launch].kind == HL_OP_GRAPH_LAUNCH;
+    const bool baked = e->plan->config->subject.mutant == HL_MUTANT_BAKED_EPOCH;
+    const uint32_t call = t->calls[op->workspace]++;
     const enum hl_kernel first = hl_protocol_kernels(op->protocol).kernels[0];
     const uint16_t graph = ops[launch].graph;
     if (t->n_pending == t->pending_room) {
@@ -97,7 +99,7 @@ static void issue_call(struct hl_cuda_events *e, uint64_t time_ns, int rank, uin
     struct hl_cuda_pending *pending = &t->pending[t->n_pending++];
     *pending = (struct hl_cuda_pending){
         .sample = HL_CUDA_NOT_SAMPLED,
-        .record = { .call = t->calls[op->workspace]++,
+        .record = { .call = call,
                     .op = index,
                     .launch = launch,
                     .site = op->site,
@@ -112,13 +114,26 @@ static void issue_call(struct hl_cuda_events *e, uint64_t time_ns, int rank, uin
                     .exec_tokens = e->plan->rank[rank].ops[index].tokens,
                     .group = op->group,
                     .rows_written = t->rows_written[op->block],
+                    .epoch = baked ? 1 + (in_graph ? e->plan->rank[rank].ops[index].epoch : call) : 0,
                     .ctas = hl_cuda_plan_ctas(e->plan, rank, index, first, e->shared->share[first]) }
     };
     emit(e, time_ns, (struct hl_event){ .kind = HL_EVENT_ENQUEUE, .rank = rank, .call = &pending->record });
 }
 
 /* A host tells when it begins to wait, which may be the last that it ever tells. */
-static bool is_wait(const struct hl_op *op) { return op->kind == HL_OP_BARRIER || op->kind == HL_OP_SYNC; }
+static bool is_wait(const struct hl_op *op)
+{
+    return op->kind == HL_OP_BARRIER || op->kind == HL_OP_SYNC || op->kind == HL_OP_TURN ||
+           op->kind == HL_OP_DEVICE_SYNC || op->kind == HL_OP_STOP || op->kind == HL_OP_KILL;
+}
+
+static enum hl_host_wait kind_of_wait(enum hl_op_kind kind)
+{
+    return kind == HL_OP_STOP          ? HL_HOST_WAIT_SIGNAL
+           : kind == HL_OP_TURN        ? HL_HOST_WAIT_THREAD
+           : kind == HL_OP_DEVICE_SYNC ? HL_HOST_WAIT_DEVICE
+                                       : HL_HOST_WAIT_ORDER;
+}
 
 /* Follows one op that the host has executed. */
 static void follow_op(struct hl_cuda_events *e, uint64_t time_ns, int rank, const struct hl_op *op)
@@ -180,12 +195,20 @@ static void follow_host_event(struct hl_cuda_events *e, int rank)
     follow_until(e, event.time_ns, rank, event.op + issued, true);
     if (issued)
         return;
+    const struct hl_op *op = event.kind == HL_HOST_EXIT ? NULL : &e->plan->program->rank[rank].ops[event.op];
     if (event.kind == HL_HOST_OP_BEGIN)
-        emit_fault(e, event.time_ns, rank, &e->plan->program->rank[rank].ops[event.op]);
+        emit_fault(e, event.time_ns, rank, op);
+    if (op && op->kind == HL_OP_KILL)
+        return; /* that a process is gone is seen, not told */
     const enum hl_event_kind kind = event.kind == HL_HOST_OP_BEGIN ? HL_EVENT_HOST_BEGIN
                                     : event.kind == HL_HOST_OP_END ? HL_EVENT_HOST_END
                                                                    : HL_EVENT_RANK_EXIT;
-    emit(e, event.time_ns, (struct hl_event){ .kind = kind, .rank = rank, .op = event.op });
+    emit(e, event.time_ns,
+         (struct hl_event){ .kind = kind,
+                            .rank = rank,
+                            .op = event.op,
+                            .wait = op ? kind_of_wait(op->kind) : HL_HOST_WAIT_ORDER,
+                            .group = op ? op->group : 0 });
 }
 
 /*
@@ -273,7 +296,7 @@ static const struct hl_mark *next_mark(const struct hl_cuda_events *e)
 
 static uint64_t host_time_ns(const struct hl_cuda_events *e, const struct hl_mark *mark)
 {
-    return mark->time_ns + (uint64_t)e->shared->gpu_to_host_ns;
+    return mark->time_ns + (uint64_t)e->shared->gpu_to_host_ns[hl_mark_rank(mark->what)];
 }
 
 /* True when the mark is told. False: its call's host has to be told first. */

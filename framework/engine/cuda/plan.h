@@ -11,14 +11,22 @@
 #define HL_CUDA_OUTPUTS 2
 #define HL_CUDA_WORKSPACES_MAX 3
 #define HL_CUDA_STREAMS_MAX 8
-/* Rows are copied back for the oracle up to about so many bytes a run; more calls are only counted. */
-#define HL_CUDA_SAMPLE_BYTES (8ull << 20)
+/* Rows are copied back for the oracle: all of a run that has no more than the first number of bytes, else
+ * about the second, which takes the oracle some milliseconds; other calls are only counted. */
+#define HL_CUDA_WHOLE_BYTES (8ull << 20)
+#define HL_CUDA_SAMPLE_BYTES (4ull << 20)
 #define HL_CUDA_NOT_SAMPLED UINT32_MAX
+/* Canaries before the workspace, between its buffers and behind them, as on the simulator: guard b stands
+ * before buffer b, then one behind the last, then one before the flags. A guard is at least a row, so that a
+ * stray row spoils nothing else; its first and last words are looked at. */
+#define HL_CUDA_CANARY 0xcafef00du
+enum { HL_CUDA_GUARD_BEHIND = 3, HL_CUDA_GUARD_BEFORE_ALL, HL_CUDA_GUARDS };
+#define HL_CUDA_GUARD_SEEN 512u
 
 /* What an op means here. */
 struct hl_cuda_op {
     uint32_t tokens, rows; /* as executed */
-    uint32_t ordinal;      /* of a call within its graph, per workspace */
+    uint32_t epoch;        /* of a call in a graph: the number that its host has come to when it captures */
     uint32_t call;         /* dense index of a call op within its rank */
     uint8_t output;        /* which of its stream's output rows */
 };
@@ -37,7 +45,7 @@ struct hl_cuda_rank_plan {
      * rows are its input, its residual out and its norm out, one after the other. */
     uint32_t *samples;
     uint32_t n_samples;
-    /* Byte offsets in device memory. */
+    /* Byte offsets in the rank's device memory. The first word of rank 0's counts the marks. */
     uint64_t workspace_at[HL_CUDA_WORKSPACES_MAX];
     uint64_t *block_at;
     uint64_t outputs_at[HL_CUDA_STREAMS_MAX]; /* [output][residual out, norm out][tokens_max][row_words] */
@@ -45,7 +53,11 @@ struct hl_cuda_rank_plan {
     uint64_t call_counters_at;                /* [call op]: executions, tickets */
     uint64_t block_counters_at;               /* [block]: fills, tickets */
     uint64_t init_counters_at;                /* [workspace]: tickets */
+    uint64_t counters_at, counters_bytes;     /* all of them, to be cleared before a run */
     uint64_t samples_at;
+    uint64_t residuals_at; /* [site][tokens_max][row_words], the same on all ranks */
+    uint64_t gamma_at;
+    uint64_t bytes; /* of device memory */
 };
 
 struct hl_cuda_plan {
@@ -54,18 +66,24 @@ struct hl_cuda_plan {
     struct hl_sim_geometry geometry;
     struct hl_layout layout[HL_CUDA_WORKSPACES_MAX];
     struct hl_cuda_rank_plan rank[HL_RANKS_MAX];
-    uint64_t residuals_at; /* [site][tokens_max][row_words] */
-    uint64_t gamma_at;
-    uint64_t counters_at, counters_bytes; /* all counters, to be cleared before a run */
-    uint64_t bytes;                       /* of device memory */
-    uint64_t sample_bytes;                /* of copied rows, all ranks */
-    uint64_t calls, calls_sampled;        /* over all ranks */
+    uint32_t guard_words;          /* of each guard, HL_CUDA_GUARDS a workspace */
+    uint64_t sample_bytes;         /* of copied rows, all ranks */
+    uint64_t calls, calls_sampled; /* over all ranks */
 };
 
 /* Fails when the program is beyond this engine or memory is out. */
 enum hl_status hl_cuda_plan_init(struct hl_cuda_plan *plan, const struct hl_config *config,
                                  const struct hl_program *program, struct hl_error *error);
 void hl_cuda_plan_finish(struct hl_cuda_plan *plan);
+
+/* Where a guard of a workspace is in the rank's memory. */
+uint64_t hl_cuda_plan_guard_at(const struct hl_cuda_plan *plan, int rank, int workspace, int guard);
+
+/* Memory that every rank gets for a run of the plan, or of one not much larger. */
+uint64_t hl_cuda_plan_arena_bytes(const struct hl_cuda_plan *plan);
+
+/* GPU of a rank on a machine with `there` of them; it may be one that is not there. */
+int hl_cuda_plan_gpu(const struct hl_cuda_plan *plan, int there, int rank);
 
 /* CTAs of a kernel of the call, at most `share`: as the simulator counts them, where they fit. */
 uint32_t hl_cuda_plan_ctas(const struct hl_cuda_plan *plan, int rank, uint32_t op, enum hl_kernel kernel,

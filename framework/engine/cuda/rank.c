@@ -1,18 +1,21 @@
 /* Ranks on the GPU; see rank.h.
  *
- * A host never blocks inside the driver for its peers: syncs and barriers are polled, so that an aborted run
- * can be left at any point. Only a full launch queue can hold it, and that drains once waits are released. */
+ * A host does not block inside the driver for its peers: syncs and barriers are polled, so that an aborted
+ * run can be left at any point. Only a full launch queue can hold it, and the fault that waits for the whole
+ * device; both end once waits are released. */
 #include "rank.h"
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 #include "host_walk.h"
+#include "issue.h"
 
 #define PAUSE_NS 2000
 #define SPINS_BEFORE_PAUSE 200
 
-static bool is_over(const struct hl_cuda_job *job)
+bool hl_cuda_is_over(const struct hl_cuda_job *job)
 {
     return atomic_load_explicit(&job->shared->aborted, memory_order_acquire) ||
            atomic_load_explicit(&job->shared->failed, memory_order_acquire);
@@ -32,7 +35,7 @@ static void tell(struct hl_cuda_rank *r, enum hl_host_event_kind kind, uint32_t 
     const uint32_t written = atomic_load_explicit(&shared->written, memory_order_relaxed);
     uint32_t spins = 0;
     while (written - atomic_load_explicit(&shared->read, memory_order_acquire) >= HL_HOST_EVENTS) {
-        if (is_over(r->job))
+        if (hl_cuda_is_over(r->job))
             return;
         pause_a_little(&spins);
     }
@@ -54,185 +57,15 @@ static void reserve_marks(struct hl_cuda_rank *r, uint32_t index)
     for (uint32_t i = range.begin; i < range.end; i++)
         marks += 2 * (program->rank[r->rank].ops[i].kind == HL_OP_CALL);
     for (uint32_t waiting;
-         (waiting = r->marks - atomic_load(read)) > 0 && waiting + marks > room && !is_over(r->job);)
+         (waiting = r->marks - atomic_load(read)) > 0 && waiting + marks > room && !hl_cuda_is_over(r->job);)
         pause_a_little(&spins);
     r->marks += marks;
-}
-
-static void *at(const struct hl_cuda_job *job, uint64_t offset)
-{
-    return (void *)(uintptr_t)(job->memory + offset);
 }
 
 static enum hl_status check(const struct hl_cuda_rank *r, int result, const char *what,
                             struct hl_error *error)
 {
     return hl_driver_check(r->job->driver, result, what, error);
-}
-
-/*
- * Kernels
- */
-
-static uint64_t rows_bytes(const struct hl_cuda_plan *plan)
-{
-    return plan->geometry.tokens_max * plan->layout[0].row_words * 4ull;
-}
-
-struct hl_cuda_call hl_cuda_rank_call(const struct hl_cuda_job *job, int rank, uint32_t index)
-{
-    const struct hl_cuda_plan *plan = job->plan;
-    const struct hl_cuda_rank_plan *r = &plan->rank[rank];
-    const struct hl_op *op = &plan->program->rank[rank].ops[index];
-    const uint64_t outputs = r->outputs_at[op->stream] + r->ops[index].output * 2 * rows_bytes(plan);
-    struct hl_cuda_call call = { .layout = plan->layout[op->workspace],
-                                 .protocol = op->protocol,
-                                 .rank = rank,
-                                 .tokens = r->ops[index].tokens,
-                                 .input = at(job, r->block_at[op->block]),
-                                 .residual = at(job, plan->residuals_at + op->site * rows_bytes(plan)),
-                                 .gamma = at(job, plan->gamma_at),
-                                 .residual_out = at(job, outputs),
-                                 .norm_out = at(job, outputs + rows_bytes(plan)),
-                                 .abort_word = job->abort_word };
-    for (int peer = 0; peer < plan->program->ranks; peer++)
-        call.workspace[peer] = at(job, plan->rank[peer].workspace_at[op->workspace]);
-    return call;
-}
-
-static enum hl_status launch_call(struct hl_cuda_rank *r, uint32_t index, const struct hl_cuda_call *call,
-                                  CUstream stream, struct hl_error *error)
-{
-    const struct hl_cuda_job *job = r->job;
-    const struct hl_cuda_plan *plan = job->plan;
-    const struct hl_op *op = &plan->program->rank[r->rank].ops[index];
-    const struct hl_kernel_list list = hl_protocol_kernels(op->protocol);
-    enum hl_status status = HL_STATUS_OK;
-    if (hl_cuda_subject_runs(plan->config, op->protocol))
-        return hl_cuda_subject_enqueue(&job->subject, call, op->workspace, op->pdl, stream, error);
-    for (int i = 0; !status && i < list.count; i++) {
-        const enum hl_kernel kernel = list.kernels[i];
-        const struct hl_cuda_launch launch = {
-            .kernel = kernel,
-            .compare = plan->config->subject.sentinel_compare,
-            .mutant = plan->config->subject.mutant,
-            .ctas = hl_cuda_plan_ctas(plan, r->rank, index, kernel, job->shared->share[kernel]),
-            .pdl = op->pdl,
-        };
-        status =
-            check(r, job->driver->hl_cuda_launch(call, &launch, stream), "launch a call's kernel", error);
-    }
-    return status;
-}
-
-static enum hl_status issue_call(struct hl_cuda_rank *r, uint32_t index, struct hl_error *error)
-{
-    const struct hl_cuda_job *job = r->job;
-    const struct hl_cuda_plan *plan = job->plan;
-    const struct hl_cuda_rank_plan *own = &plan->rank[r->rank];
-    const struct hl_op *op = &plan->program->rank[r->rank].ops[index];
-    const struct hl_cuda_call_op *planned = &own->calls[own->ops[index].call];
-    const struct hl_cuda_call call = hl_cuda_rank_call(job, r->rank, index);
-    const struct hl_device_call around = {
-        .ring = job->ring,
-        .what = hl_mark_what(0, r->rank, index),
-        .counter = (uint32_t *)at(job, own->call_counters_at) + 2 * own->ops[index].call,
-        .samples = (const uint32_t *)at(job, own->samples_at) + planned->samples_at,
-        .executions = planned->executions,
-        .copies = job->copies,
-        .tokens = call.tokens,
-        .row_words = call.layout.row_words,
-        .input = call.input,
-        .residual_out = call.residual_out,
-        .norm_out = call.norm_out,
-    };
-    const CUstream stream = r->streams[op->stream];
-    enum hl_status status =
-        check(r, job->driver->hl_device_before_call(&around, stream), "mark a call", error);
-    if (!status)
-        status = launch_call(r, index, &call, stream, error);
-    if (!status)
-        status =
-            check(r, job->driver->hl_device_after_call(&around, stream), "mark the end of a call", error);
-    return status;
-}
-
-static enum hl_status fill(struct hl_cuda_rank *r, const struct hl_op *op, enum hl_fill_kind kind,
-                           uint32_t rows, struct hl_error *error)
-{
-    const struct hl_cuda_job *job = r->job;
-    const struct hl_cuda_plan *plan = job->plan;
-    const struct hl_cuda_rank_plan *own = &plan->rank[r->rank];
-    const struct hl_config *config = plan->config;
-    if (op->block == HL_NONE)
-        return HL_STATUS_OK;
-    const bool residue = kind == HL_FILL_RESIDUE;
-    const struct hl_device_fill f = {
-        .kind = kind,
-        .dtype = config->subject.dtype,
-        .pattern = config->payload.pattern,
-        .rows = at(job, own->block_at[op->block]),
-        .source = kind == HL_FILL_SOURCE ? at(job, own->block_at[op->source]) : NULL,
-        .n_rows = rows,
-        .row_words = plan->layout[0].row_words,
-        .seed = residue ? ~job->seed : job->seed,
-        .who = (uint32_t)r->rank << 16 | op->block,
-        .counter = (uint32_t *)at(job, own->block_counters_at) + 2 * op->block,
-        .subnormal_rows = config->payload.residue.negative_subnormal_rows,
-        .nan_rows = config->payload.residue.nan_rows,
-    };
-    return check(r, job->driver->hl_device_fill(&f, r->streams[op->stream]), "fill rows", error);
-}
-
-static enum hl_status init_workspace(struct hl_cuda_rank *r, uint32_t index, const struct hl_op *op,
-                                     struct hl_error *error)
-{
-    const struct hl_cuda_job *job = r->job;
-    const struct hl_cuda_rank_plan *own = &job->plan->rank[r->rank];
-    const struct hl_layout *layout = &job->plan->layout[op->workspace];
-    struct hl_device_init init = {
-        .ring = job->ring,
-        .what = hl_mark_what(0, r->rank, index),
-        .counter = (uint32_t *)at(job, own->init_counters_at) + op->workspace,
-        .words = at(job, own->workspace_at[op->workspace]),
-        .n_words = layout->words,
-        .buffers_at = layout->buffers_at,
-        .sentinel = hl_sentinel_word(layout),
-    };
-    hl_workspace_flags(layout, init.flags);
-    if (job->subject.workspace[op->workspace].memory) { /* the plugin does it; the mark stays ours */
-        const enum hl_status status =
-            hl_cuda_subject_reset(&job->subject, r->rank, op->workspace, r->streams[op->stream], error);
-        if (status)
-            return status;
-        init.n_words = 0;
-    }
-    return check(r, job->driver->hl_device_init(&init, r->streams[op->stream]), "initialise a workspace",
-                 error);
-}
-
-enum hl_status hl_cuda_fill_constants(const struct hl_cuda_job *job, CUstream stream, struct hl_error *error)
-{
-    const struct hl_cuda_plan *plan = job->plan;
-    struct hl_device_fill f = { .kind = HL_FILL_FRESH,
-                                .dtype = plan->config->subject.dtype,
-                                .row_words = plan->layout[0].row_words,
-                                .seed = job->seed,
-                                .who = UINT32_MAX };
-    enum hl_status status = HL_STATUS_OK;
-    for (uint32_t site = 0; !status && site < plan->program->n_sites; site++) {
-        f.rows = at(job, plan->residuals_at + site * rows_bytes(plan));
-        f.n_rows = plan->geometry.tokens_max;
-        f.turn = site;
-        status =
-            hl_driver_check(job->driver, job->driver->hl_device_fill(&f, stream), "fill residuals", error);
-    }
-    f.rows = at(job, plan->gamma_at);
-    f.n_rows = 1;
-    f.turn = UINT32_MAX;
-    if (!status)
-        status = hl_driver_check(job->driver, job->driver->hl_device_fill(&f, stream), "fill gamma", error);
-    return status;
 }
 
 /*
@@ -273,19 +106,19 @@ static enum hl_status end_program_capture(struct hl_cuda_rank *r, struct hl_erro
 /* A rank that a barrier's group names and the world does not have never comes. */
 static bool has_come(const struct hl_cuda_job *job, int rank, uint32_t barriers)
 {
-    return rank < job->plan->program->ranks && atomic_load(&job->barriers[rank]) >= barriers;
+    return rank < job->plan->program->ranks && atomic_load(&job->shared->rank[rank].barriers) >= barriers;
 }
 
 static enum hl_status barrier(struct hl_cuda_rank *r, const struct hl_op *op)
 {
-    struct hl_cuda_job *job = r->job;
-    const uint32_t own = atomic_fetch_add(&job->barriers[r->rank], 1) + 1;
+    const struct hl_cuda_job *job = r->job;
+    const uint32_t own = atomic_fetch_add(&job->shared->rank[r->rank].barriers, 1) + 1;
     const uint32_t group = op->group ? op->group : (1u << job->plan->program->ranks) - 1;
     if (op->early)
         return HL_STATUS_OK;
     for (int peer = 0; group >> peer; peer++) {
         uint32_t spins = 0;
-        while ((group >> peer & 1) && !has_come(job, peer, own) && !is_over(job))
+        while ((group >> peer & 1) && !has_come(job, peer, own) && !hl_cuda_is_over(job))
             pause_a_little(&spins);
     }
     return HL_STATUS_OK;
@@ -297,7 +130,7 @@ static enum hl_status drain(struct hl_cuda_rank *r, CUstream stream, struct hl_e
     uint32_t spins = 0;
     CUresult result;
     while ((result = r->job->driver->cuStreamQuery(stream)) == CUDA_ERROR_NOT_READY) {
-        if (is_over(r->job))
+        if (hl_cuda_is_over(r->job))
             return HL_STATUS_OK;
         pause_a_little(&spins);
     }
@@ -307,8 +140,29 @@ static enum hl_status drain(struct hl_cuda_rank *r, CUstream stream, struct hl_e
 static void delay(struct hl_cuda_rank *r, uint64_t ns)
 {
     const uint64_t until_ns = hl_monotonic_ns() + ns;
-    while (hl_monotonic_ns() < until_ns && !is_over(r->job))
+    while (hl_monotonic_ns() < until_ns && !hl_cuda_is_over(r->job))
         nanosleep(&(struct timespec){ .tv_nsec = ns < 1000000 ? (long)ns : 1000000 }, NULL);
+}
+
+/* The thread that it shares with another rank is at that one's calls. */
+static void wait_for_thread(struct hl_cuda_rank *r, const struct hl_op *op)
+{
+    uint32_t spins = 0;
+    while (atomic_load(&r->job->shared->rank[op->source].calls) < op->rows && !hl_cuda_is_over(r->job))
+        pause_a_little(&spins);
+}
+
+static enum hl_status wait_for(struct hl_cuda_rank *r, const struct hl_op *op, struct hl_error *error)
+{
+    switch (op->kind) {
+    case HL_OP_BARRIER: return barrier(r, op);
+    case HL_OP_TURN: wait_for_thread(r, op); return HL_STATUS_OK;
+    case HL_OP_DEVICE_SYNC:
+        return check(r, r->job->driver->cuCtxSynchronize(), "wait for the whole device", error);
+    case HL_OP_STOP: raise(SIGSTOP); return HL_STATUS_OK;
+    case HL_OP_KILL: raise(SIGKILL); return HL_STATUS_OK;
+    default: return drain(r, r->streams[op->stream], error);
+    }
 }
 
 static enum hl_status wait_in_op(struct hl_cuda_rank *r, uint32_t index, const struct hl_op *op,
@@ -317,9 +171,8 @@ static enum hl_status wait_in_op(struct hl_cuda_rank *r, uint32_t index, const s
     struct hl_shared_rank *shared = &r->job->shared->rank[r->rank];
     atomic_store(&shared->waits, true);
     tell(r, HL_HOST_OP_BEGIN, index);
-    const enum hl_status status =
-        op->kind == HL_OP_BARRIER ? barrier(r, op) : drain(r, r->streams[op->stream], error);
-    if (!is_over(r->job))
+    const enum hl_status status = wait_for(r, op, error);
+    if (!hl_cuda_is_over(r->job))
         tell(r, HL_HOST_OP_END, index);
     atomic_store(&shared->waits, false);
     return status;
@@ -329,38 +182,48 @@ static enum hl_status wait_in_op(struct hl_cuda_rank *r, uint32_t index, const s
  * The program
  */
 
-static enum hl_status copy(struct hl_cuda_rank *r, uint32_t index, const struct hl_op *op,
-                           struct hl_error *error)
-{
-    const struct hl_cuda_plan *plan = r->job->plan;
-    const struct hl_cuda_rank_plan *own = &plan->rank[r->rank];
-    const uint64_t bytes = own->ops[index].rows * plan->layout[0].row_words * 4ull;
-    if (bytes == 0)
-        return HL_STATUS_OK;
-    return check(r,
-                 r->job->driver->cuMemcpyDtoDAsync(r->job->memory + own->scratch_at,
-                                                   r->job->memory + own->block_at[op->block], bytes,
-                                                   r->streams[op->stream]),
-                 "copy rows", error);
-}
-
-/* Pool memory changes hands without any work on the device; only its contents are made here. */
-static enum hl_status alloc(struct hl_cuda_rank *r, const struct hl_op *op, struct hl_error *error)
-{
-    const struct hl_cuda_plan *plan = r->job->plan;
-    if (r->capturing != HL_NONE)
-        return hl_fail(error, HL_STATUS_INTERNAL, "the program takes a block in the middle of a capture");
-    return fill(r, op, HL_FILL_RESIDUE,
-                hl_geometry_tokens(&plan->geometry, plan->program->blocks[op->block].rows), error);
-}
-
-static enum hl_status filler(struct hl_cuda_rank *r, uint32_t index, const struct hl_op *op,
+static enum hl_status launch(struct hl_cuda_rank *r, uint32_t index, const struct hl_op *op,
                              struct hl_error *error)
 {
-    static const enum hl_fill_kind kinds[] = { [HL_CONTENT_FRESH] = HL_FILL_FRESH,
-                                               [HL_CONTENT_PATTERN] = HL_FILL_PATTERN,
-                                               [HL_CONTENT_SOURCE] = HL_FILL_SOURCE };
-    return fill(r, op, kinds[op->content], r->job->plan->rank[r->rank].ops[index].rows, error);
+    if (op->kind == HL_OP_CALL)
+        return hl_cuda_issue_call(r, index, error);
+    return check(r, r->job->driver->cuGraphLaunch(r->graphs[op->graph], r->streams[op->stream]),
+                 "launch a graph", error);
+}
+
+/* Under a tool that serialises, a launch waits for its turn and keeps it until the device is done. */
+static enum hl_status launch_in_turn(struct hl_cuda_rank *r, uint32_t index, const struct hl_op *op,
+                                     struct hl_error *error)
+{
+    struct hl_shared *shared = r->job->shared;
+    uint32_t nobody = 0, spins = 0;
+    atomic_store(&shared->rank[r->rank].waits, true);
+    while (!atomic_compare_exchange_strong(&shared->turn, &nobody, 1u + (uint32_t)r->rank)) {
+        nobody = 0;
+        if (hl_cuda_is_over(r->job))
+            return HL_STATUS_OK;
+        pause_a_little(&spins);
+    }
+    enum hl_status status = launch(r, index, op, error);
+    if (!status)
+        status = drain(r, r->streams[op->stream], error);
+    atomic_store(&shared->turn, 0);
+    atomic_store(&shared->rank[r->rank].waits, false);
+    return status;
+}
+
+static enum hl_status launch_and_tell(struct hl_cuda_rank *r, uint32_t index, const struct hl_op *op,
+                                      struct hl_error *error)
+{
+    if (r->capturing != HL_NONE)
+        return launch(r, index, op, error);
+    reserve_marks(r, index);
+    tell(r, HL_HOST_OP_ISSUED, index);
+    const enum hl_status status = atomic_load(&r->job->shared->serialised)
+                                      ? launch_in_turn(r, index, op, error)
+                                      : launch(r, index, op, error);
+    atomic_store(&r->job->shared->rank[r->rank].calls, r->marks / 2);
+    return status;
 }
 
 static enum hl_status run_op(struct hl_cuda_rank *r, uint32_t index, struct hl_error *error)
@@ -368,29 +231,35 @@ static enum hl_status run_op(struct hl_cuda_rank *r, uint32_t index, struct hl_e
     const struct hl_driver *d = r->job->driver;
     const struct hl_op *op = &r->job->plan->program->rank[r->rank].ops[index];
     const CUstream stream = r->streams[op->stream];
-    const bool launches = op->kind == HL_OP_GRAPH_LAUNCH || op->kind == HL_OP_CALL;
-    if (launches && r->capturing == HL_NONE) {
-        reserve_marks(r, index);
-        tell(r, HL_HOST_OP_ISSUED, index);
-    }
     switch (op->kind) {
-    case HL_OP_WORKSPACE_INIT: return init_workspace(r, index, op, error);
-    case HL_OP_CALL: return issue_call(r, index, error);
-    case HL_OP_FILLER: return filler(r, index, op, error);
-    case HL_OP_COPY: return copy(r, index, op, error);
-    case HL_OP_ALLOC: return alloc(r, op, error);
+    case HL_OP_WORKSPACE_INIT: return hl_cuda_issue_init(r, index, error);
+    case HL_OP_CALL:
+    case HL_OP_GRAPH_LAUNCH: return launch_and_tell(r, index, op, error);
+    case HL_OP_FILLER: return hl_cuda_issue_filler(r, index, error);
+    case HL_OP_COPY: return hl_cuda_issue_copy(r, index, error);
+    case HL_OP_ALLOC: return hl_cuda_issue_alloc(r, index, error);
     case HL_OP_CAPTURE_BEGIN: return begin_capture(r, op, error);
     case HL_OP_CAPTURE_END: return end_program_capture(r, error);
-    case HL_OP_GRAPH_LAUNCH:
-        return check(r, d->cuGraphLaunch(r->graphs[op->graph], stream), "launch a graph", error);
     case HL_OP_EVENT_RECORD:
         return check(r, d->cuEventRecord(r->events[op->event], stream), "record an event", error);
     case HL_OP_EVENT_WAIT:
         return check(r, d->cuStreamWaitEvent(stream, r->events[op->event], 0), "wait for an event", error);
     case HL_OP_BARRIER:
-    case HL_OP_SYNC: return wait_in_op(r, index, op, error);
+    case HL_OP_SYNC:
+    case HL_OP_TURN:
+    case HL_OP_DEVICE_SYNC:
+    case HL_OP_STOP:
+    case HL_OP_KILL: return wait_in_op(r, index, op, error);
     case HL_OP_HOST_DELAY: delay(r, op->delay_ns); return HL_STATUS_OK;
-    case HL_OP_FREE: return HL_STATUS_OK; /* the pool hands it on; see alloc() */
+    case HL_OP_HOLD: /* until the run is aborted */
+        return check(r,
+                     d->cuStreamWaitValue32(stream, (CUdeviceptr)(uintptr_t)r->job->abort_word, 1,
+                                            CU_STREAM_WAIT_VALUE_GEQ),
+                     "hold a stream", error);
+    case HL_OP_REUSE: return hl_cuda_issue_reuse(r, index, error);
+    case HL_OP_FOREIGN: return hl_cuda_issue_foreign(r, error);
+    case HL_OP_SERIALISE: atomic_store(&r->job->shared->serialised, true); return HL_STATUS_OK;
+    case HL_OP_FREE: return HL_STATUS_OK; /* the pool hands it on; see hl_cuda_issue_alloc() */
     default: return hl_fail(error, HL_STATUS_INTERNAL, "an op that the plan lets pass cannot be run");
     }
 }
@@ -421,7 +290,7 @@ static enum hl_status make_graphs(struct hl_cuda_rank *r, struct hl_error *error
 {
     const struct hl_rank_program *p = &r->job->plan->program->rank[r->rank];
     enum hl_status status = HL_STATUS_OK;
-    for (uint32_t i = 0; !status && i < p->n_ops && !is_over(r->job); i++) {
+    for (uint32_t i = 0; !status && i < p->n_ops && !hl_cuda_is_over(r->job); i++) {
         const struct hl_op *op = &p->ops[i];
         if (op->kind == HL_OP_CAPTURE_BEGIN)
             status = begin_capture(r, op, error);
@@ -439,23 +308,20 @@ static enum hl_status make_graphs(struct hl_cuda_rank *r, struct hl_error *error
 static bool wait_for_go(struct hl_cuda_rank *r)
 {
     uint32_t spins = 0;
-    atomic_fetch_add(&r->job->ready, 1);
-    while (!atomic_load(&r->job->go) && !is_over(r->job))
+    atomic_fetch_add(&r->job->shared->ready, 1);
+    while (!atomic_load(&r->job->shared->go) && !hl_cuda_is_over(r->job))
         pause_a_little(&spins);
-    return !is_over(r->job);
+    return !hl_cuda_is_over(r->job);
 }
 
 /* The first failure of the run is the one that counts. */
 static void fail(struct hl_cuda_rank *r, uint32_t op, const struct hl_error *error)
 {
     struct hl_shared *shared = r->job->shared;
-    static pthread_mutex_t first = PTHREAD_MUTEX_INITIALIZER;
-    pthread_mutex_lock(&first);
-    if (!atomic_load(&shared->failed))
-        snprintf(shared->failure, sizeof shared->failure, "rank %d, op %u: %.200s", r->rank, op,
-                 error->message);
+    if (atomic_exchange(&shared->failing, true))
+        return;
+    snprintf(shared->failure, sizeof shared->failure, "rank %d, op %u: %.200s", r->rank, op, error->message);
     atomic_store(&shared->failed, true);
-    pthread_mutex_unlock(&first);
 }
 
 void hl_cuda_rank_run(struct hl_cuda_rank *r)
@@ -463,13 +329,17 @@ void hl_cuda_rank_run(struct hl_cuda_rank *r)
     const struct hl_rank_program *p = &r->job->plan->program->rank[r->rank];
     struct hl_shared_rank *shared = &r->job->shared->rank[r->rank];
     struct hl_error error;
-    enum hl_status status = check(r, r->job->driver->cuCtxSetCurrent(r->job->context), "use the GPU", &error);
+    enum hl_status status = check(r, r->job->driver->cuCtxSetCurrent(r->context), "use the GPU", &error);
     uint32_t i = 0;
     atomic_store(&shared->tid, gettid());
     if (!status)
+        status = hl_cuda_issue_prepare(r, &error);
+    if (!status && r->job->nccl)
+        status = hl_nccl_join(r, &error);
+    if (!status)
         status = make_graphs(r, &error);
     const bool goes = !status && wait_for_go(r);
-    for (; goes && !status && i < p->n_ops && !is_over(r->job); i++) {
+    for (; goes && !status && i < p->n_ops && !hl_cuda_is_over(r->job); i++) {
         atomic_store(&shared->op, i);
         atomic_store(&shared->since_ns, hl_monotonic_ns());
         if (p->ops[i].kind == HL_OP_EXIT)
@@ -482,7 +352,7 @@ void hl_cuda_rank_run(struct hl_cuda_rank *r)
         if (graph)
             r->job->driver->cuGraphDestroy(graph);
     }
-    if (!status && !is_over(r->job)) {
+    if (!status && !hl_cuda_is_over(r->job)) {
         atomic_store(&shared->op, p->n_ops);
         tell(r, HL_HOST_EXIT, p->n_ops);
         atomic_store(&shared->exited, true);
@@ -491,6 +361,6 @@ void hl_cuda_rank_run(struct hl_cuda_rank *r)
         status = drain(r, r->streams[stream], &error);
     if (status)
         fail(r, i, &error);
-    else if (!is_over(r->job))
+    else if (!hl_cuda_is_over(r->job))
         atomic_store(&shared->done, true);
 }

@@ -2,6 +2,7 @@
 #include "shared.h"
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -111,4 +112,14 @@ int hl_transfer(int fd, void *data, uint64_t bytes, int timeout_ms, bool out)
         poll(&wait, 1, timeout_ms < 0 ? -1 : (int)((until_ns - now_ns) / 1000000u) + 1);
     }
     return 0;
+}
+
+bool hl_answer(int fd, enum hl_status status, const struct hl_error *error, const uint32_t *words,
+               uint32_t count)
+{
+    struct hl_reply reply = { .status = status, .count = status ? 0 : count };
+    if (status)
+        snprintf(reply.message, sizeof reply.message, "%.255s", error->message);
+    return hl_transfer(fd, &reply, sizeof reply, -1, true) == 0 &&
+           (reply.count == 0 || hl_transfer(fd, (void *)words, reply.count * 4ull, -1, true) == 0);
 }

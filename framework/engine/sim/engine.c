@@ -136,7 +136,7 @@ static struct hl_residency probe_residency(void *user, int rank)
     for (uint32_t k = first; k < first + (uint32_t)s->lanes * HL_SIM_KERNELS_MAX; k++)
         if (s->kernels[k].active && (!oldest || s->kernels[k].ticket < oldest->ticket))
             oldest = &s->kernels[k];
-    const int gpu = s->config->world.placement == HL_PLACEMENT_VIRTUAL ? 0 : rank;
+    const int gpu = hl_sim_gpu(s, rank);
     return (struct hl_residency){ .ctas = oldest ? oldest->ctas : 0,
                                   .started = oldest ? oldest->started : 0,
                                   .ended = oldest ? oldest->ended : 0,

@@ -3,6 +3,7 @@
  * A kernel starts when the one before it on the lane has completed, or, launched with PDL, when all CTAs of
  * that one have triggered or ended. Kernels complete in order. */
 #include "sim.h"
+#include "../../program/placement.h"
 #include "../rows.h"
 
 static struct hl_sim_kernel *in_flight(struct hl_sim *s, uint32_t lane, uint32_t index, uint32_t *ret_id)
@@ -15,10 +16,13 @@ static struct hl_sim_kernel *in_flight(struct hl_sim *s, uint32_t lane, uint32_t
 bool hl_sim_runs_kernels(const struct hl_sim *s, int rank)
 {
     const bool shared = s->config->world.placement == HL_PLACEMENT_VIRTUAL;
-    for (int l = 0; l < s->ranks * s->lanes; l++)
-        if (s->lane[l].count && (shared || hl_sim_lane_rank(s, (uint32_t)l) == rank))
+    const int gpu = hl_sim_gpu(s, rank);
+    for (int l = 0; l < s->ranks * s->lanes; l++) {
+        const int peer = hl_sim_lane_rank(s, (uint32_t)l);
+        if (s->lane[l].count && (peer == rank || (shared && hl_sim_gpu(s, peer) == gpu)))
             return true;
-    return s->outside[hl_sim_gpu(s, rank)].foreign_ctas != 0;
+    }
+    return s->outside[gpu].foreign_ctas != 0;
 }
 
 /* Under a tool that serialises, a kernel of another lane must have ended. */
@@ -67,9 +71,12 @@ static void start_cta(struct hl_sim *s, uint32_t kernel)
 /* Starts CTAs of a GPU's kernels in the order of their launches while there is room. */
 void hl_sim_dispatch(struct hl_sim *s, int gpu)
 {
-    const bool shared = s->config->world.placement == HL_PLACEMENT_VIRTUAL;
-    const uint32_t first = shared ? 0 : (uint32_t)(gpu * s->lanes), lanes = (uint32_t)s->lanes;
-    const uint32_t end = shared ? (uint32_t)s->ranks * lanes : first + lanes;
+    int first_rank = 0, end_rank = s->ranks; /* of the GPU: a block of neighbours */
+    while (hl_sim_gpu(s, first_rank) != gpu)
+        first_rank++;
+    while (hl_sim_gpu(s, end_rank - 1) != gpu)
+        end_rank--;
+    const uint32_t first = (uint32_t)(first_rank * s->lanes), end = (uint32_t)(end_rank * s->lanes);
     if (s->outside[gpu].takes_room) {
         s->outside[gpu].foreign_ctas += s->room[gpu];
         s->room[gpu] = 0;
@@ -89,7 +96,7 @@ void hl_sim_dispatch(struct hl_sim *s, int gpu)
 
 int hl_sim_gpu(const struct hl_sim *s, int rank)
 {
-    return s->config->world.placement == HL_PLACEMENT_VIRTUAL ? 0 : rank;
+    return hl_rank_gpu(&s->config->world, s->ranks, s->ranks, rank);
 }
 
 /* Launches kernel `which` of the call `op`; true when it was the call's last. */

@@ -23,8 +23,8 @@
     X(HL_PATTERN_AR_RESIDUAL_RMSNORM, "ar-residual-rmsnorm", "allreduce, residual add, RMSNorm (kARResidualRMSNorm)")
 
 #define HL_PLACEMENTS(X) \
-    X(HL_PLACEMENT_VIRTUAL, "virtual", "all ranks share one GPU, one host thread and its streams per rank") \
-    X(HL_PLACEMENT_PROCESS, "process", "one process a rank, a GPU each")
+    X(HL_PLACEMENT_VIRTUAL, "virtual", "one process for all ranks: a host thread and streams of its own for each, on one GPU or several") \
+    X(HL_PLACEMENT_PROCESS, "process", "one process a rank, a GPU each, or a shared one")
 
 #define HL_PROGRESS_MODELS(X) \
     X(HL_PROGRESS_FAIR, "fair", "every CTA runs eventually") \
@@ -138,6 +138,7 @@ enum hl_fault_kind { HL_FAULTS(HL_ENUMERATOR) HL_FAULT_COUNT };
 struct hl_world {
     int ranks;                     /* 2, 4, 8 or 16 */
     enum hl_placement placement;
+    int gpus;                      /* that ranks are dealt to; 0 = auto, see program/placement.h */
     enum hl_progress progress;
     enum hl_memory_model memory;
     uint32_t sms;                  /* multiprocessors of each GPU; a trtllm grid has at most as many CTAs */

@@ -84,6 +84,8 @@ void hl_crew_kill(void)
 static void begin_child(int fd)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != crew.owner) /* it died before this one could ask to be told */
+        _exit(0);
     signal(SIGINT, SIG_IGN);
     if (fd != 3)
         dup2(fd, 3);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../kernels/words.h"
+#include "demangle.h"
 #include "spans.h"
 
 #define TEXT_BYTES_MAX 65536 /* of a stack, a scenario, a script */
@@ -166,6 +167,27 @@ static json_t *files_json(const char *folder)
     return files;
 }
 
+/* Names of kernels and functions as people write them, wherever they stand. */
+static json_t *demangled(json_t *value)
+{
+    const char *key;
+    json_t *inner;
+    void *next;
+    size_t i;
+    char plain[HL_DEMANGLED_MAX];
+    json_array_foreach(value, i, inner) demangled(inner);
+    json_object_foreach_safe(value, next, key, inner)
+    {
+        const bool is_name =
+            strcmp(key, "kernel") == 0 || strcmp(key, "node_before") == 0 || strcmp(key, "function") == 0;
+        if (is_name && json_is_string(inner))
+            json_object_set_new(value, key, json_string(hl_demangle(json_string_value(inner), plain)));
+        else
+            demangled(inner);
+    }
+    return value;
+}
+
 json_t *hl_bundle_page_json(const char *folder, bool in_full)
 {
     json_t *verdict = load(folder, "verdict.json");
@@ -182,9 +204,13 @@ json_t *hl_bundle_page_json(const char *folder, bool in_full)
         add_words(folder, slots);
     set(page, "flags", load(folder, "flags.json"));
     set(page, "slots", slots);
-    set(page, "gpucore", load(folder, "gpucore/summary.json"));
+    demangled(json_object_get(verdict, "devices"));
+    set(page, "pc", demangled(load(folder, "pc.json")));
+    set(page, "gpucore", demangled(load(folder, "gpucore/summary.json")));
     set(page, "timeline", timeline_json(folder));
-    set(page, "stacks", stacks_json(folder, json_array_size(json_object_get(verdict, "ranks"))));
+    const json_t *ranks = json_object_get(verdict, "ranks");
+    set(page, "stacks",
+        stacks_json(folder, json_array_size(ranks ? ranks : json_object_get(verdict, "devices"))));
     set(page, "files", files_json(folder));
     return page;
 }

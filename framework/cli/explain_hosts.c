@@ -2,7 +2,7 @@
  * dump. */
 #include <limits.h>
 #include <string.h>
-#include "demangle.h"
+#include "../../reports/demangle.h"
 #include "explain.h"
 
 /* Frames without names in a row say no more than one line does. */

@@ -2,7 +2,7 @@
  * tell of a command that was watched, and an addition to the story of a run. */
 #include <limits.h>
 #include <string.h>
-#include "demangle.h"
+#include "../../reports/demangle.h"
 #include "explain.h"
 
 static const char *text_of(const json_t *object, const char *key) { return hl_json_text(object, key); }

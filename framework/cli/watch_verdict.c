@@ -1,7 +1,7 @@
 /* What a stall of a watched command is: from the device evidence of its processes alone. */
 #include <stdio.h>
 #include <string.h>
-#include "demangle.h"
+#include "../../reports/demangle.h"
 #include "watch_bundle.h"
 
 /* The process that tells most: one whose device does not end something, the earliest first; then one in a

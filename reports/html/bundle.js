@@ -286,40 +286,6 @@ function stacksElement(bundle) {
              bundle.stacks.map((text, i) => stackElement(text, bundle.verdict.ranks[i])));
 }
 
-const SIDES = {"in": "in the wait", "past": "past it", "before": "before it"};
-
-function kernelElement(kernel) {
-    const wait = kernel.wait;
-    return [
-        h("p", {}, h("code", {}, kernel.kernel || "?"),
-          ", grid " + kernel.grid.join(" x ") + ": " + plural(kernel.blocks_on_device, "block") +
-              " on the GPU, " + plural(kernel.lanes, "lane") + ", " + kernel.lanes_exited + " exited" +
-              (wait ? "; " + wait.lanes_in + " poll in the wait, " + wait.lanes_past + " are past it, " +
-                       wait.lanes_before + " have not come to it" :
-                      "") +
-              "."),
-        h("table", {},
-          h("thead", {},
-            h("tr", {}, ["", "lanes", "warps", "blocks", "at"].map(name => h("th", {scope: "col"}, name)))),
-          h("tbody", {},
-            kernel.places.map(
-                place => h(
-                    "tr", {}, h("th", {scope: "row"}, SIDES[place.wait] || ""),
-                    ["lanes", "warps", "blocks"].map(key => h("td", {class: "number"}, String(place[key]))),
-                    h("td", {},
-                      place.file ? place.file + ":" + place.line :
-                                   (place.function || "?") + " + 0x" + place.offset.toString(16))))))
-    ];
-}
-
-function gpuCoreElement(summary) {
-    if (!summary)
-        return null;
-    return summary.cores.map(
-        core => core.why_not ? h("p", {}, "No GPU core of rank " + core.rank + ": " + core.why_not) :
-                               h("div", {class: "scroll"}, core.kernels.map(kernelElement)));
-}
-
 /* The shell's 'quoting'. */
 const quoted = text => "'" + text.replaceAll("'", "'\\''") + "'";
 
@@ -327,8 +293,8 @@ function againElement(bundle) {
     const verdict = bundle.verdict,
           other = (bundle.files || [])
                       .filter(
-                          name => !["flags.json", "gpucore", "repro.sh", "stacks", "scenario.yaml", "slots.json",
-                                    "timeline.jsonl", "verdict.json"]
+                          name => !["flags.json", "gpucore", "pc.json", "repro.sh", "stacks", "scenario.yaml",
+                                    "slots.json", "timeline.jsonl", "verdict.json"]
                                        .includes(name) &&
                               !/^workspace-/.test(name));
     return [
@@ -346,10 +312,23 @@ function againElement(bundle) {
     ];
 }
 
+/* A command that hanglab watched: processes, and no ranks of hanglab's own. */
+function watchedElement(bundle, causes) {
+    const verdict = bundle.verdict;
+    return h("div", {}, part("What was watched", copyable(verdict.title)),
+             part("Why, and how certain", certaintyElement(verdict, causes)),
+             part("What device and driver were doing", devicesElement(verdict.devices)),
+             part("What the device executes", samplesElement(bundle.pc)),
+             part("Host stacks", bundle.stacks.map((text, i) => h("div", {}, "process " + i, h("pre", {}, foldedStack(text))))),
+             part("Read it again", copyable("hanglab explain " + quoted(bundle.path))));
+}
+
 function bundleElement(bundle, causes) {
     const verdict = bundle.verdict;
     if (!verdict)
         return h("p", {}, "This bundle cannot be read: " + bundle.path);
+    if (verdict.engine === "watch")
+        return watchedElement(bundle, causes);
     if (!bundle.flags)
         return h(
             "div", {}, factsElement(verdict),
@@ -371,6 +350,8 @@ function bundleElement(bundle, causes) {
           h("div", {}, part("Flags, rank by rank", flagsElement(bundle.flags)))),
         part("Ranks", h("div", {class: "scroll"}, ranksElement(verdict))),
         part("Where the ranks part", divergenceElement(verdict.divergence)),
+        part("What device and driver were doing", devicesElement(verdict.devices)),
+        part("What the device executes", samplesElement(bundle.pc)),
         part("Where the lanes of the GPU stood", gpuCoreElement(bundle.gpucore)),
         part("Host stacks", stacksElement(bundle)), part("Run it again", againElement(bundle)));
 }

@@ -59,6 +59,20 @@ function checkBundle() {
     check(section.querySelector(".timeline .chosen"), "and a span is chosen by key");
 }
 
+/* Only where there is a command that was watched. */
+function checkWatched() {
+    const section = [...document.querySelectorAll(".bundle")].find(one => /server/.test(one.textContent));
+    if (!section)
+        return;
+    section.open = true;
+    section.fill();
+    const said = section.textContent;
+    check(/wait_for_peer.*node 3 of a graph with 5 kernels/.test(said), "the node that does not end is named");
+    check(/100.0 %wait\.cu:30/.test(said), "samples are told by line");
+    check(/process 7 "server"/.test(said), "stacks of processes are there");
+    check(!/cannot be shown|undefined/.test(said), "a watched command has a page");
+}
+
 function checkPage() {
     const theme = document.documentElement.dataset.theme;
     press(document.body, "d");
@@ -76,6 +90,7 @@ setTimeout(() => {
     lines.push("paint_ms " + (paint ? paint.startTime.toFixed(0) : "unknown"));
     checkTable(report.cases);
     checkBundle();
+    checkWatched();
     checkPage();
     for (const line of lines.concat("done")) console.log("check: " + line);
 }, 1000); /* painted by then */

@@ -20,6 +20,7 @@ struct log {
         bool interrupted;
         char record[64];
     } entries[TASKS_MAX];
+    unsigned workers;   /* highest number of one */
     size_t starts_left; /* for may_start */
     size_t last_tick;
 };
@@ -35,6 +36,7 @@ static void deliver(void *user, const struct hl_pool_result *result)
     log->entries[log->count].interrupted = result->interrupted;
     if (result->outcome == HL_POOL_DONE)
         memcpy(log->entries[log->count].record, result->record, result->size);
+    log->workers = result->worker > log->workers ? result->worker : log->workers;
     log->count++;
 }
 
@@ -156,6 +158,40 @@ Test(pool, no_tasks_and_more_jobs_than_tasks_are_fine)
 {
     run_pool(0, 4, work_pid, NULL, 0);
     run_pool(2, 64, work_pid, NULL, 0);
+}
+
+static void *work_quickly(void *user, size_t index, size_t *ret_size)
+{
+    (void)user;
+    return text_record(ret_size, "task %llu", index);
+}
+
+static int leavings[2]; /* a pipe */
+
+static void leave(void *user)
+{
+    (void)user;
+    if (write(leavings[1], "x", 1) != 1)
+        _exit(1);
+}
+
+Test(pool, every_worker_leaves_once_before_the_pool_ends)
+{
+    struct log log = { 0 };
+    const struct hl_pool pool = { .n_tasks = 9,
+                                  .jobs = 3,
+                                  .user = &log,
+                                  .work = work_quickly,
+                                  .deliver = deliver,
+                                  .tasks_per_worker = 3,
+                                  .leave = leave };
+    bool interrupted;
+    char text[64];
+    cr_assert_eq(pipe(leavings), 0);
+    cr_assert_eq(hl_pool_run(&pool, &interrupted, NULL), HL_STATUS_OK);
+    cr_assert_eq(log.count, 9);
+    close(leavings[1]);
+    cr_assert_eq(read(leavings[0], text, sizeof text), (ssize_t)log.workers);
 }
 
 /* The first task ends, the second one never would. */

@@ -44,6 +44,12 @@ static void *work(void *user, size_t index, size_t *ret_size)
     return record;
 }
 
+static void leave(void *user)
+{
+    const struct conductor *conductor = user;
+    hl_engine_leave(conductor->campaign->run.engine);
+}
+
 static void take_record(struct hl_case_result *result, const struct hl_pool_result *from)
 {
     assert(from->size >= sizeof *result);
@@ -113,6 +119,7 @@ enum hl_status hl_campaign_run(struct hl_campaign *campaign, struct hl_error *er
                                   .jobs = campaign->jobs,
                                   .user = &conductor,
                                   .work = work,
+                                  .leave = leave,
                                   .may_start = may_start,
                                   .deliver = deliver,
                                   .tick = tick };

@@ -90,6 +90,8 @@ static void worker_main(const struct hl_pool *pool, int fd)
             _exit(99);
         free(record);
     }
+    if (pool->leave)
+        pool->leave(pool->user);
     _exit(0);
 }
 

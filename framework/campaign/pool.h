@@ -42,6 +42,8 @@ struct hl_pool {
     bool (*next)(void *user, size_t *ret_index);
     int tasks_per_worker; /* after so many a new process takes over; 0: no limit */
     double timeout_s;     /* a task that takes longer is killed; 0: no limit */
+    /* In a worker that has no more to do: ends what it kept from task to task. May be NULL. */
+    void (*leave)(void *user);
 };
 
 /* Runs all tasks. SIGINT and SIGTERM end it early: workers are killed, what is not done is delivered as

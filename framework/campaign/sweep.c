@@ -448,6 +448,12 @@ static void end(struct supervisor *s)
     s->sweep->results.on_evidence = NULL;
 }
 
+static void leave(void *user)
+{
+    const struct supervisor *s = user;
+    hl_engine_leave(s->sweep->engine);
+}
+
 enum hl_status hl_sweep_run(struct hl_sweep *sweep, struct hl_error *error)
 {
     struct supervisor s = { .sweep = sweep, .begun_s = now_s() };
@@ -457,6 +463,7 @@ enum hl_status hl_sweep_run(struct hl_sweep *sweep, struct hl_error *error)
         const struct hl_pool pool = { .jobs = sweep->jobs,
                                       .user = &s,
                                       .work = work,
+                                      .leave = leave,
                                       .deliver = deliver,
                                       .tick = tick,
                                       .next = next,

@@ -204,6 +204,7 @@ static int run(struct arguments *a)
     for (size_t i = 0; i < inputs.n_items && code == 0; i++)
         if (record(a, engine, &inputs.items[i], &error) != HL_STATUS_OK)
             code = hl_complain(&error);
+    hl_engine_leave(engine);
     hl_inputs_finish(&inputs);
     return hl_finish_output(code);
 }

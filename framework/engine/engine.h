@@ -31,7 +31,15 @@ struct hl_engine {
     const char *(*crash_reason)(const struct hl_run *run);
     /* Releases stuck waits where there are any, and frees everything. */
     void (*end)(struct hl_run *run);
+    /* Ends what this process keeps from run to run. NULL: nothing. */
+    void (*leave)(void);
 };
+
+static inline void hl_engine_leave(const struct hl_engine *engine)
+{
+    if (engine->leave)
+        engine->leave();
+}
 
 extern const struct hl_engine hl_engine_sim;
 extern const struct hl_engine hl_engine_cuda; /* in builds with CUDA */

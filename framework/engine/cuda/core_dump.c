@@ -12,34 +12,19 @@
 #include <time.h>
 #include <unistd.h>
 #include "../../../watchdog/core/core.h"
+#include "scratch.h"
 
 #define POLLS 500
 #define POLL_NS 20000000
 
-bool hl_core_folder_make(char folder[HL_CORE_FOLDER_MAX])
+static void name_file(const char *folder, const char *what, pid_t pid, char path[HL_SCRATCH_MAX + 32])
 {
-    const char *where = getenv("TMPDIR");
-    const int n = snprintf(folder, HL_CORE_FOLDER_MAX, "%s/hanglab-core-XXXXXX", where ? where : "/tmp");
-    if (n < HL_CORE_FOLDER_MAX && mkdtemp(folder))
-        return true;
-    folder[0] = '\0';
-    return false;
-}
-
-static void name_file(const char *folder, const char *what, pid_t pid, char path[HL_CORE_FOLDER_MAX + 32])
-{
-    snprintf(path, HL_CORE_FOLDER_MAX + 32, "%s/%s.%ld", folder, what, (long)pid);
-}
-
-void hl_core_folder_remove(const char *folder)
-{
-    if (folder[0])
-        rmdir(folder); /* pipes and cores are removed with their processes */
+    snprintf(path, HL_SCRATCH_MAX + 32, "%s/%s.%ld", folder, what, (long)pid);
 }
 
 void hl_core_dump_allow(const char *folder)
 {
-    char path[HL_CORE_FOLDER_MAX + 32];
+    char path[HL_SCRATCH_MAX + 32];
     setenv("CUDA_ENABLE_USER_TRIGGERED_COREDUMP", "1", 1);
     name_file(folder, "pipe", getpid(), path);
     setenv("CUDA_COREDUMP_PIPE", path, 1);
@@ -88,7 +73,7 @@ static int trigger(const char *pipe)
 
 int hl_core_dump(const char *folder, pid_t pid, const char *path, char *why, size_t size)
 {
-    char pipe[HL_CORE_FOLDER_MAX + 32], core[HL_CORE_FOLDER_MAX + 32];
+    char pipe[HL_SCRATCH_MAX + 32], core[HL_SCRATCH_MAX + 32];
     name_file(folder, "pipe", pid, pipe);
     name_file(folder, "core", pid, core);
     if (trigger(pipe) < 0) {

@@ -13,7 +13,9 @@
 #include <unistd.h>
 #include "core_dump.h"
 #include "member.h"
+#include "process.h"
 #include "runner.h"
+#include "scratch.h"
 #include "witness.h"
 
 #define SET_UP_MS 60000
@@ -36,11 +38,12 @@ static struct crew {
     struct process runner, members[HL_RANKS_MAX];
     int n_members;
     struct hl_shared *shared;
-    uint64_t arena_bytes;                 /* of each rank; members have opened them */
-    int gpus;                             /* that the scenario of the members asked for */
-    char core_folder[HL_CORE_FOLDER_MAX]; /* "": they cannot be dumped */
-    bool dumped;                          /* one of them was, and is lost to CUDA */
-    bool nccl;                            /* was the subject of the members' first run */
+    uint64_t arena_bytes;             /* of each rank; members have opened them */
+    int gpus;                         /* that the scenario of the members asked for */
+    char core_folder[HL_SCRATCH_MAX]; /* "": they cannot be dumped */
+    bool spent;                       /* one was dumped or did not answer in time; this run is their last */
+    bool deaf; /* the runner owes an answer that nobody waits for: nothing more can be asked of it */
+    bool nccl; /* was the subject of the members' first run */
 } crew;
 
 struct hl_shared *hl_crew_shared(void) { return crew.shared; }
@@ -76,7 +79,8 @@ void hl_crew_kill(void)
         end_process(&crew.members[i]);
     munmap(crew.shared, hl_shared_bytes(crew.shared->copies_bytes));
     hl_witness_finish();
-    hl_core_folder_remove(crew.core_folder);
+    if (own)
+        hl_scratch_remove(crew.core_folder);
     crew = (struct crew){ 0 };
 }
 
@@ -107,6 +111,7 @@ static enum hl_status start_process(struct process *p, const struct hl_cuda_plan
     const pid_t pid = fork();
     if (pid == 0) {
         begin_child(fds[1]);
+        hl_cuda_process_environment();
         if (crew.core_folder[0])
             hl_core_dump_allow(crew.core_folder);
         if (rank >= 0 || !has_processes(plan)) /* the processes that launch are watched */
@@ -151,14 +156,14 @@ static enum hl_status start_crew(const struct hl_cuda_plan *plan, struct hl_erro
     shared->copies_bytes = copies;
     crew = (struct crew){ .owner = getpid(), .shared = shared };
     if (detail == HL_DETAIL_CORE)
-        hl_core_folder_make(crew.core_folder); /* without one, the dump will say that it cannot be had */
+        hl_scratch_make(crew.core_folder, getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", "core");
     fflush(NULL);
     if (!status)
         status = start_process(&crew.runner, plan, -1, error);
     if (status) {
         munmap(shared, hl_shared_bytes(copies));
         hl_witness_finish();
-        hl_core_folder_remove(crew.core_folder);
+        hl_scratch_remove(crew.core_folder);
         crew = (struct crew){ 0 };
         return status;
     }
@@ -178,11 +183,38 @@ static enum hl_status start_crew(const struct hl_cuda_plan *plan, struct hl_erro
     return status;
 }
 
+bool hl_crew_look(char *text, size_t size)
+{
+    for (int i = -1; i < crew.n_members; i++) {
+        struct process *p = i < 0 ? &crew.runner : &crew.members[i];
+        int status;
+        if (!p->pid || waitpid(p->pid, &status, WNOHANG | WUNTRACED | WCONTINUED) != p->pid)
+            continue;
+        p->state = WIFSTOPPED(status) ? HL_CREW_STOPPED : WIFCONTINUED(status) ? HL_CREW_ALIVE : HL_CREW_DEAD;
+        if (p->state != HL_CREW_DEAD)
+            continue;
+        p->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+        p->pid = 0; /* its number may be another process's by now */
+    }
+    if (crew.runner.state == HL_CREW_DEAD)
+        snprintf(text, size, "the process that runs CUDA died of signal %d", crew.runner.signal);
+    return crew.runner.state != HL_CREW_DEAD;
+}
+
+static bool is_whole(void)
+{
+    char why[64];
+    bool whole = hl_crew_look(why, sizeof why);
+    for (int i = 0; i < crew.n_members; i++)
+        whole = whole && crew.members[i].state == HL_CREW_ALIVE;
+    return whole;
+}
+
 /* Can the crew that is there run the plan? Members are a fixed number on fixed GPUs with a fixed memory. */
 static bool is_fit(const struct hl_cuda_plan *plan)
 {
     const enum hl_detail detail = plan ? plan->config->watchdog.detail : HL_DETAIL_LIGHT;
-    if (crew.owner != getpid() || !hl_witness_fits(detail) ||
+    if (crew.owner != getpid() || !is_whole() || !hl_witness_fits(detail) ||
         (crew.core_folder[0] != '\0') != (detail == HL_DETAIL_CORE))
         return false;
     if (!plan)
@@ -202,24 +234,6 @@ enum hl_status hl_crew_need(const struct hl_cuda_plan *plan, struct hl_error *er
         return HL_STATUS_OK;
     hl_crew_kill();
     return start_crew(plan, error);
-}
-
-bool hl_crew_look(char *text, size_t size)
-{
-    for (int i = -1; i < crew.n_members; i++) {
-        struct process *p = i < 0 ? &crew.runner : &crew.members[i];
-        int status;
-        if (!p->pid || waitpid(p->pid, &status, WNOHANG | WUNTRACED | WCONTINUED) != p->pid)
-            continue;
-        p->state = WIFSTOPPED(status) ? HL_CREW_STOPPED : WIFCONTINUED(status) ? HL_CREW_ALIVE : HL_CREW_DEAD;
-        if (p->state != HL_CREW_DEAD)
-            continue;
-        p->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-        p->pid = 0; /* its number may be another process's by now */
-    }
-    if (crew.runner.state == HL_CREW_DEAD)
-        snprintf(text, size, "the process that runs CUDA died of signal %d", crew.runner.signal);
-    return crew.runner.state != HL_CREW_DEAD;
 }
 
 enum hl_crew_state hl_crew_state_of(int rank, int *ret_signal)
@@ -280,22 +294,13 @@ enum hl_status hl_crew_start(const struct hl_run_spec *spec, struct hl_error *er
     return status ? status : wait_for_ranks(spec->program->ranks, error);
 }
 
-static bool is_whole(void)
-{
-    char why[64];
-    bool whole = hl_crew_look(why, sizeof why);
-    for (int i = 0; i < crew.n_members; i++)
-        whole = whole && crew.members[i].state == HL_CREW_ALIVE;
-    return whole;
-}
-
 void hl_crew_end(void)
 {
     struct hl_request request = { .kind = HL_REQUEST_END };
     struct hl_error error;
     if (!crew.owner)
         return;
-    bool ends = is_whole() && !crew.dumped;
+    bool ends = is_whole() && !crew.spent;
     atomic_store(&crew.shared->aborted, true);
     *(volatile uint32_t *)&crew.shared->abort_word = 1;
     for (int i = crew.n_members - 1; ends && i >= -1; i--) {
@@ -309,34 +314,37 @@ void hl_crew_end(void)
         hl_crew_kill();
 }
 
+/* Asks the runner during a run; a stuck GPU may leave that without an answer. One that comes too late would
+ * be taken for the next request's, so there is none. */
+static int ask(struct hl_request request, uint32_t *words)
+{
+    struct hl_reply reply;
+    if (!crew.owner || crew.deaf)
+        return -1;
+    crew.deaf =
+        hl_transfer(crew.runner.fd, &request, sizeof request, READ_MS, true) < 0 ||
+        hl_transfer(crew.runner.fd, &reply, sizeof reply, READ_MS, false) < 0 ||
+        (!reply.status && hl_transfer(crew.runner.fd, words, request.count * 4ull, READ_MS, false) < 0);
+    crew.spent = crew.spent || crew.deaf;
+    return crew.deaf || reply.status ? -1 : 0;
+}
+
 int hl_crew_read(int rank, int workspace, uint32_t first, uint32_t count, uint32_t *words)
 {
-    struct hl_error error;
     while (count) {
-        struct hl_request request = {
-            .kind = HL_REQUEST_READ, .rank = rank, .workspace = workspace, .first = first
-        };
-        request.count = count < READ_WORDS_MAX ? count : READ_WORDS_MAX;
-        if (!crew.owner || hl_transfer(crew.runner.fd, &request, sizeof request, READ_MS, true) < 0 ||
-            receive_reply(&crew.runner, READ_MS, "read a workspace", &error) != HL_STATUS_OK ||
-            hl_transfer(crew.runner.fd, words, request.count * 4ull, READ_MS, false) < 0)
+        const uint32_t n = count < READ_WORDS_MAX ? count : READ_WORDS_MAX;
+        if (ask((struct hl_request){ HL_REQUEST_READ, .rank = rank, .workspace = workspace, .first = first,
+                                     .count = n },
+                words) < 0)
             return -1;
-        first += request.count;
-        words += request.count;
-        count -= request.count;
+        first += n;
+        words += n;
+        count -= n;
     }
     return 0;
 }
 
-int hl_crew_check_guards(void)
-{
-    struct hl_request request = { .kind = HL_REQUEST_GUARDS };
-    struct hl_error error;
-    return crew.owner && hl_transfer(crew.runner.fd, &request, sizeof request, READ_MS, true) == 0 &&
-                   receive_reply(&crew.runner, READ_MS, "look at the guards", &error) == HL_STATUS_OK
-               ? 0
-               : -1;
-}
+int hl_crew_check_guards(void) { return ask((struct hl_request){ HL_REQUEST_GUARDS }, NULL); }
 
 pid_t hl_crew_pid_of(int rank) { return rank < crew.n_members ? crew.members[rank].pid : crew.runner.pid; }
 
@@ -347,6 +355,6 @@ int hl_crew_dump_core(int rank, const char *path, char *why, size_t size)
         snprintf(why, size, "there is no process that can be dumped");
         return -1;
     }
-    crew.dumped = true;
+    crew.spent = true;
     return hl_core_dump(crew.core_folder, pid, path, why, size);
 }

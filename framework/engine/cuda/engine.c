@@ -359,4 +359,5 @@ const struct hl_engine hl_engine_cuda = {
     .probe = probe,
     .crash_reason = crash_reason,
     .end = end,
+    .leave = hl_cuda_stop_runner,
 };

@@ -43,7 +43,6 @@ enum hl_status hl_nccl_load(struct hl_nccl *nccl, struct hl_error *error)
     const char *path = getenv("HANGLAB_NCCL");
     if (nccl->loaded)
         return HL_STATUS_OK;
-    setenv("NCCL_NVLS_ENABLE", "0", 1);
     void *library = dlopen(path && *path ? path : "libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
     if (!library)
         return hl_fail(error, HL_STATUS_NO_GPU,

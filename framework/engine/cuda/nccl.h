@@ -1,7 +1,8 @@
 /* NCCL, the reference subject: opened when it is asked for, so that nothing needs it to be built or to start.
  *
  * `HANGLAB_NCCL` names the library; without it, the loader finds libnccl.so.2. NVLink multicast is always
- * turned off (NCCL_NVLS_ENABLE=0): hanglab takes no multicast object of a machine that it shares. */
+ * turned off (NCCL_NVLS_ENABLE=0, process.c): hanglab takes no multicast object of a machine that it shares.
+ */
 #pragma once
 #include "driver.h"
 #include "hanglab/config.h"

@@ -12,12 +12,17 @@
             return status_; \
     } while (0)
 
-enum hl_status hl_cuda_process_init(struct hl_cuda_process *p, struct hl_shared *shared,
-                                    struct hl_error *error)
+void hl_cuda_process_environment(void)
 {
     prctl(PR_SET_TIMERSLACK, 1000ul); /* short naps are short */
     setenv("CUDA_MODULE_LOADING", "EAGER", 1);
     setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+    setenv("NCCL_NVLS_ENABLE", "0", 1);
+}
+
+enum hl_status hl_cuda_process_init(struct hl_cuda_process *p, struct hl_shared *shared,
+                                    struct hl_error *error)
+{
     p->shared = shared;
     p->job.shared = shared;
     p->job.driver = &p->driver;

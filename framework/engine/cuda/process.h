@@ -16,6 +16,9 @@ struct hl_cuda_process {
     struct hl_cuda_plan plan;
 };
 
+/* What the driver, CUPTI and NCCL read of the environment: set before any of them has threads that may look.
+ */
+void hl_cuda_process_environment(void);
 /* Opens the driver and counts the GPUs. HL_STATUS_NO_GPU: there is none. */
 enum hl_status hl_cuda_process_init(struct hl_cuda_process *process, struct hl_shared *shared,
                                     struct hl_error *error);

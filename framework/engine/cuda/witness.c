@@ -1,6 +1,5 @@
 /* Pages of the processes that run CUDA; without CUPTI's headers there are none, and that is said. */
 #include "witness.h"
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -14,6 +13,7 @@
 #include "../../../watchdog/cupti/symbols.h"
 #include "../../../watchdog/cupti/track.h"
 #include "../../../watchdog/cupti/watcher.h"
+#include "scratch.h"
 #include "shared.h"
 
 #define ANSWER_NS 1000000000ull
@@ -24,8 +24,8 @@ static struct witness {
     pid_t owner; /* who made it; a fork of that process only forgets it */
     enum hl_detail detail;
     int processes;
-    struct hl_page *pages; /* NULL: nothing is witnessed */
-    char folder[64];       /* of cubins; "": none */
+    struct hl_page *pages;       /* NULL: nothing is witnessed */
+    char folder[HL_SCRATCH_MAX]; /* of cubins; "": none */
 } witness;
 
 static enum hl_page_detail page_detail(enum hl_detail detail)
@@ -54,27 +54,9 @@ enum hl_status hl_witness_init(enum hl_detail detail, int processes, struct hl_e
     witness.processes = processes;
     if (page_detail(detail) != HL_PAGE_PC)
         return HL_STATUS_OK;
-    snprintf(witness.folder, sizeof witness.folder, "/dev/shm/hanglab-cubins-XXXXXX");
-    if (!mkdtemp(witness.folder)) {
-        snprintf(witness.folder, sizeof witness.folder, "/tmp/hanglab-cubins-XXXXXX");
-        if (!mkdtemp(witness.folder))
-            witness.folder[0] = '\0'; /* PCs stay without lines */
-    }
+    if (!hl_scratch_make(witness.folder, "/dev/shm", "cubins"))
+        hl_scratch_make(witness.folder, "/tmp", "cubins"); /* without one, PCs stay without lines */
     return HL_STATUS_OK;
-}
-
-static void remove_cubins(void)
-{
-    char path[PATH_MAX];
-    DIR *folder = witness.folder[0] ? opendir(witness.folder) : NULL;
-    if (!folder)
-        return;
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        snprintf(path, sizeof path, "%s/%s", witness.folder, entry->d_name);
-        unlink(path);
-    }
-    closedir(folder);
-    rmdir(witness.folder);
 }
 
 void hl_witness_finish(void)
@@ -82,7 +64,7 @@ void hl_witness_finish(void)
     if (witness.pages)
         munmap(witness.pages, (size_t)witness.processes * sizeof *witness.pages);
     if (witness.owner == getpid())
-        remove_cubins();
+        hl_scratch_remove(witness.folder);
     witness = (struct witness){ 0 };
 }
 

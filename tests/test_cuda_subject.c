@@ -112,9 +112,6 @@ Test(cuda_subject, what_it_cannot_run_is_refused)
     config.subject.mutant = HL_MUTANT_NO_SANITISE;
     expect_refusal(&config, "mutants are builds of hanglab's own kernels");
     config = config_of("none");
-    config.world.placement = HL_PLACEMENT_PROCESS;
-    expect_refusal(&config, "`world.placement: virtual` only");
-    config = config_of("none");
     config.subject.strategy = HL_STRATEGY_TWOSHOT;
     expect_refusal(&config, "subject.strategy: fake 1 does not support twoshot");
     config = config_of("nowhere");

@@ -12,11 +12,8 @@
 #define HL_DRIVER_CALLS(X) \
     X(cuInit) \
     X(cuGetErrorName) \
-    X(cuDriverGetVersion) \
     X(cuDeviceGet) \
     X(cuDeviceGetCount) \
-    X(cuDeviceGetAttribute) \
-    X(cuDeviceGetName) \
     X(cuDevicePrimaryCtxRetain) \
     X(cuDeviceCanAccessPeer) \
     X(cuCtxSetCurrent) \

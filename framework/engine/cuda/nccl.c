@@ -47,8 +47,7 @@ enum hl_status hl_nccl_load(struct hl_nccl *nccl, struct hl_error *error)
     if (!library)
         return hl_fail(error, HL_STATUS_NO_GPU,
                        "subject.backend: nccl: %s; HANGLAB_NCCL may name the library", dlerror());
-    nccl->loaded = look_up(library, "ncclGetVersion", &nccl->get_version) &&
-                   look_up(library, "ncclGetUniqueId", &nccl->get_unique_id) &&
+    nccl->loaded = look_up(library, "ncclGetUniqueId", &nccl->get_unique_id) &&
                    look_up(library, "ncclCommInitRank", &nccl->init_rank) &&
                    look_up(library, "ncclAllReduce", &nccl->all_reduce) &&
                    look_up(library, "ncclCommAbort", &nccl->abort) &&

@@ -19,7 +19,6 @@ struct hl_nccl_id {
 /* What is called of it; results are a ncclResult_t, 0 = success. */
 struct hl_nccl {
     bool loaded;
-    int (*get_version)(int *ret_version);
     int (*get_unique_id)(struct hl_nccl_id *ret_id);
     int (*init_rank)(struct hl_nccl_comm **ret_comm, int ranks, struct hl_nccl_id id, int rank);
     int (*all_reduce)(const void *input, void *output, size_t count, int dtype, int op,

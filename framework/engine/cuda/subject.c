@@ -91,9 +91,6 @@ static enum hl_status check_config(const struct hl_config *config, struct hl_err
         return hl_fail(
             error, HL_STATUS_USAGE,
             "subject.mutant: mutants are builds of hanglab's own kernels; subject.plugin has none");
-    if (config->world.placement != HL_PLACEMENT_VIRTUAL)
-        return hl_fail(error, HL_STATUS_USAGE,
-                       "subject.plugin runs with `world.placement: virtual` only so far");
     return HL_STATUS_OK;
 }
 

@@ -1,7 +1,5 @@
 /* Names of kernels as people write them. */
 #pragma once
-#include <stdbool.h>
-#include <stddef.h>
 
 #define HL_DEMANGLED_MAX 256
 

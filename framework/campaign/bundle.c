@@ -39,38 +39,29 @@ void hl_case_folder_name(const char *id, char name[HL_FOLDER_NAME_MAX])
         snprintf(name + n, HL_FOLDER_NAME_MAX - n, "-%08" PRIx32, hash32(id));
 }
 
-static int write_json(json_t *json, FILE *out)
-{
-    if (!json)
-        return -1;
-    const int failed = json_dumpf(json, out, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
-    json_decref(json);
-    return failed || fputc('\n', out) == EOF ? -1 : 0;
-}
-
 static int write_verdict(const struct hl_bundle *b, int rank, int workspace, FILE *out)
 {
     (void)rank;
     (void)workspace;
-    return write_json(hl_bundle_verdict_json(b), out);
+    return hl_bundle_write_json(hl_bundle_verdict_json(b), out);
 }
 static int write_flags(const struct hl_bundle *b, int rank, int workspace, FILE *out)
 {
     (void)rank;
     (void)workspace;
-    return write_json(hl_bundle_flags_json(b), out);
+    return hl_bundle_write_json(hl_bundle_flags_json(b), out);
 }
 static int write_slots(const struct hl_bundle *b, int rank, int workspace, FILE *out)
 {
     (void)rank;
     (void)workspace;
-    return write_json(hl_bundle_slots_json(b), out);
+    return hl_bundle_write_json(hl_bundle_slots_json(b), out);
 }
 static int write_pc(const struct hl_bundle *b, int rank, int workspace, FILE *out)
 {
     (void)rank;
     (void)workspace;
-    return write_json(hl_pc_json(b->evidence->devices, b->evidence->n_devices), out);
+    return hl_bundle_write_json(hl_pc_json(b->evidence->devices, b->evidence->n_devices), out);
 }
 static int write_timeline(const struct hl_bundle *b, int rank, int workspace, FILE *out)
 {

@@ -7,6 +7,15 @@
 #include "device_json.h"
 #include "names.h"
 
+int hl_bundle_write_json(json_t *json, FILE *out)
+{
+    if (!json)
+        return -1;
+    const int failed = json_dumpf(json, out, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+    json_decref(json);
+    return failed || fputc('\n', out) == EOF ? -1 : 0;
+}
+
 #define NEVER UINT64_MAX
 
 static void set(json_t *object, const char *key, json_t *value) { json_object_set_new(object, key, value); }

@@ -3,6 +3,9 @@
 #include <jansson.h>
 #include "bundle.h"
 
+/* Writes a file of a bundle, and releases `json`; NULL is a failure, too. -1: it could not be written. */
+int hl_bundle_write_json(json_t *json, FILE *out);
+
 /* Known fields only, in the order of design section 10; NULL when nobody is named. */
 json_t *hl_culprit_json(const struct hl_culprit *culprit);
 

@@ -15,15 +15,6 @@
 
 static json_t *text_json(const char *text) { return hl_json_string_of_bytes(text, strlen(text)); }
 
-static int write_json(json_t *json, FILE *out)
-{
-    if (!json)
-        return -1;
-    const int failed = json_dumpf(json, out, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
-    json_decref(json);
-    return failed || fputc('\n', out) == EOF ? -1 : 0;
-}
-
 static json_t *processes_json(const struct hl_watch_report *r)
 {
     json_t *array = json_array();
@@ -62,20 +53,20 @@ static int write_verdict(const void *user, FILE *out)
         json_object_set_new(json, "culprit", culprit);
     if (json && r->resumed_ns)
         json_object_set_new(json, "resumed_ns", json_integer((json_int_t)r->resumed_ns));
-    return write_json(json, out);
+    return hl_bundle_write_json(json, out);
 }
 
 static int write_flags(const void *user, FILE *out)
 {
     (void)user;
-    return write_json(json_pack("{s:i, s:[]}", "hanglab", 1, "workspaces"), out);
+    return hl_bundle_write_json(json_pack("{s:i, s:[]}", "hanglab", 1, "workspaces"), out);
 }
 
 static int write_slots(const void *user, FILE *out)
 {
     (void)user;
-    return write_json(json_pack("{s:i, s:[], s:[], s:i}", "hanglab", 1, "layouts", "slots", "left_out", 0),
-                      out);
+    return hl_bundle_write_json(
+        json_pack("{s:i, s:[], s:[], s:i}", "hanglab", 1, "layouts", "slots", "left_out", 0), out);
 }
 
 static int write_pc(const void *user, FILE *out)
@@ -86,7 +77,7 @@ static int write_pc(const void *user, FILE *out)
         return -1;
     for (int i = 0; i < r->n; i++)
         devices[i] = r->processes[i].device;
-    const int status = write_json(hl_pc_json(devices, r->n), out);
+    const int status = hl_bundle_write_json(hl_pc_json(devices, r->n), out);
     free(devices);
     return status;
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "../../reports/demangle.h"
+#include "../verdict/findings.h"
 #include "watch_bundle.h"
 
 /* The process that tells most: one whose device does not end something, the earliest first; then one in a
@@ -59,18 +60,8 @@ void hl_watch_classify(const struct hl_watch_report *report, struct hl_finding *
                               .cause = HL_CAUSE_UNKNOWN,
                               .certainty = HL_CERTAINTY_SUSPECTED,
                               .other_cause = HL_CAUSE_NONE };
-    f->culprit = (struct hl_culprit){ .rank = at,
-                                      .call = -1,
-                                      .op = -1,
-                                      .graph = -1,
-                                      .node = -1,
-                                      .replay = -1,
-                                      .stage = -1,
-                                      .buffer = -1,
-                                      .slot_token = -1,
-                                      .slot_rank = -1,
-                                      .word = -1,
-                                      .value = -1 };
+    hl_blame_nobody(&f->culprit);
+    f->culprit.rank = at;
     if (at < 0)
         return;
     const struct hl_device_evidence *d = &report->processes[at].device;

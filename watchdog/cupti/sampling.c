@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -120,6 +121,9 @@ static bool write_cubin(uint64_t crc, const void *cubin, size_t bytes)
 {
     char path[512];
     snprintf(path, sizeof path, "%s/%u-%016" PRIx64 ".cubin", hl_watcher.folder, hl_watcher.page->pid, crc);
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < bytes)
+        return false; /* to try would be a SIGXFSZ, which ends programs */
     const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return false;

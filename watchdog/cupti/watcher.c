@@ -117,10 +117,11 @@ void hl_watcher_stop(void)
         return;
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 1; /* the thread may be stuck in a driver that is stuck */
+    until.tv_sec += 1;
     atomic_store(&over, true);
-    pthread_timedjoin_np(thread, NULL, &until);
-    hl_watcher.cupti.cuptiUnsubscribe(hl_watcher.subscriber);
+    /* A thread that is stuck in a stuck driver would not let unsubscribing, and so the program, end. */
+    if (pthread_timedjoin_np(thread, NULL, &until) == 0)
+        hl_watcher.cupti.cuptiUnsubscribe(hl_watcher.subscriber);
     atomic_store(&hl_watcher.page->state, HL_PAGE_ENDED);
     started = false;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 #include "../cupti/feed.h"
@@ -17,6 +18,8 @@
 #include "inject.h"
 
 static struct hl_page *page;
+/* A copy: a program may change its environment, or write its title over it. */
+static char folder[256];
 
 static void say(const char *what, const char *path)
 {
@@ -25,10 +28,16 @@ static void say(const char *what, const char *path)
 }
 
 /* All of it is allocated now: a disk that is full later on must not kill the program by a write to a page. */
-static struct hl_page *make_page(const char *folder)
+static struct hl_page *make_page(void)
 {
     char path[512];
     snprintf(path, sizeof path, "%s/%ld%s", folder, (long)getpid(), HL_WATCH_PAGE_SUFFIX);
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < sizeof *page) {
+        errno = EFBIG; /* to try would be a SIGXFSZ, which ends programs */
+        say("no room for", path);
+        return NULL;
+    }
     const int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) {
         say("cannot make", path);
@@ -88,11 +97,12 @@ static enum hl_page_detail detail_wanted(void)
 
 int InitializeInjection(void)
 {
-    const char *folder = getenv(HL_WATCH_FOLDER), *record = getenv(HL_WATCH_RECORD);
+    const char *named = getenv(HL_WATCH_FOLDER), *record = getenv(HL_WATCH_RECORD);
     char path[512];
-    if (!folder || page)
+    if (!named || strlen(named) >= sizeof folder || page) /* hanglab's own names are shorter */
         return 1;
-    page = make_page(folder);
+    strcpy(folder, named);
+    page = make_page();
     if (!page)
         return 1;
     snprintf(path, sizeof path, "%s/%ld.feed", record ? record : "", (long)getpid());

@@ -5,8 +5,8 @@
 /* Environment of the watched processes. */
 #define HL_WATCH_FOLDER "HANGLAB_WATCH_FOLDER" /* where pages are; private */
 #define HL_WATCH_DETAIL "HANGLAB_WATCH_DETAIL" /* enum hl_page_detail */
-#define HL_WATCH_RECORD \
-    "HANGLAB_WATCH_RECORD" /* where feeds are recorded to, for tests; not set by hanglab */
+/* Where feeds are recorded to, for tests; hanglab does not set it. */
+#define HL_WATCH_RECORD "HANGLAB_WATCH_RECORD"
 /* FOLDER/<pid>.page */
 #define HL_WATCH_PAGE_SUFFIX ".page"
 

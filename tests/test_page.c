@@ -320,10 +320,13 @@ Test(page, a_recording_writes_the_same_page_again)
 
 Test(page, a_damaged_recording_is_refused_with_its_line)
 {
-    char text[] = "# a comment\nstream 1 2\n";
-    FILE *in = fmemopen(text, strlen(text), "r");
-    cr_assert_eq(hl_feed_play(in, page), 2);
-    fclose(in);
+    /* The second names a graph and a kernel below those that there are. */
+    char texts[][64] = { "# a comment\nstream 1 2\n", "beat 1\nlaunch 0 1 1 -2 -2 1 1 1 1 1 1 1\n" };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        FILE *in = fmemopen(texts[i], strlen(texts[i]), "r");
+        cr_expect_eq(hl_feed_play(in, page), 2, "%s", texts[i]);
+        fclose(in);
+    }
 }
 
 /*

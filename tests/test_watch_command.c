@@ -62,6 +62,13 @@ Test(watch_command, no_status_of_128_or_above_comes_out)
     command_expect(&c, "hanglab watch -- sh -c 'exit 200'", 2);
 }
 
+/* As under nohup. The shell's parent is hanglab. */
+Test(watch_command, an_ignored_signal_stays_ignored)
+{
+    command_expect(
+        &c, "(trap '' HUP; hanglab watch -- sh -c 'kill -HUP $$; kill -HUP $PPID; sleep 0.1; exit 3')", 3);
+}
+
 Test(watch_command, a_stall_is_reported_kept_and_ended)
 {
     command_expect(&c, "hanglab watch -t 300ms -k --out o -- ./fake stall", 1);
@@ -170,7 +177,7 @@ Test(watch_command, a_page_that_cannot_be_made_costs_the_watching_and_not_the_pr
 {
     command_expect(&c, "hanglab watch -- sh -c 'HANGLAB_WATCH_FOLDER=/nonexistent ./fake inject'", 0);
     command_said(&c, "is not watched: cannot make /nonexistent/");
-    command_expect(&c, "hanglab watch -- sh -c 'trap \"\" XFSZ; ulimit -f 100; ./fake inject'", 0);
+    command_expect(&c, "hanglab watch -- sh -c 'ulimit -f 100; ./fake inject'", 0);
     command_said(&c, "is not watched: no room for");
 }
 

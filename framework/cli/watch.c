@@ -53,6 +53,13 @@ static volatile sig_atomic_t asked_to_end;
 
 static void on_signal(int number) { asked_to_end = number; }
 
+/* One that was ignored before us, as under nohup, stays so. */
+static void pass_on(int number)
+{
+    if (signal(number, on_signal) == SIG_IGN)
+        signal(number, SIG_IGN);
+}
+
 static uint64_t now_ns(void)
 {
     struct timespec now;
@@ -366,12 +373,10 @@ int hl_command_watch(int argc, char **argv)
         .args_doc = "[--] COMMAND [ARG...]",
         .doc =
             "Runs a command and watches the CUDA work of it and of its children, without a change to them. "
-            "When "
-            "no work ends for the threshold, it says which kernel does not end and which driver calls do not "
-            "return, and leaves an evidence bundle.\v"
+            "When no work ends for the threshold, it says which kernel does not end and which driver calls "
+            "do not return, and leaves an evidence bundle.\v"
             "The exit status is the command's own, 1 when a stall still stood at its end, and 2 when it died "
-            "of "
-            "a signal, or with a status of 128 or more."
+            "of a signal, or with a status of 128 or more."
     };
     static struct watch w = { .out_dir = "hanglab-out" };
     struct hl_error error;
@@ -381,8 +386,8 @@ int hl_command_watch(int argc, char **argv)
     if (hl_job_start(&w.job, w.command, w.detail, &error) != HL_STATUS_OK)
         return hl_complain(&error);
     signal(SIGINT, SIG_IGN); /* the terminal sends it to the command, too */
-    signal(SIGTERM, on_signal);
-    signal(SIGHUP, on_signal);
+    pass_on(SIGTERM);
+    pass_on(SIGHUP);
     const int code = supervise(&w);
     report_finish(&w.report);
     free(w.bundle);

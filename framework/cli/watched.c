@@ -77,10 +77,7 @@ _Noreturn static void run_command(const struct hl_job *job, char **argv, const c
     setenv("CUDA_INJECTION64_PATH", library, 1);
     setenv(HL_WATCH_FOLDER, job->folder, 1);
     setenv(HL_WATCH_DETAIL, number, 1);
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
-    signal(SIGHUP, SIG_DFL);
-    signal(SIGPIPE, SIG_DFL);
+    signal(SIGPIPE, SIG_DFL); /* which main() ignores; all others are as whoever called us set them */
     execvp(argv[0], argv);
     const int why = errno;
     _exit(write(report, &why, sizeof why) == sizeof why ? 127 : 126);
@@ -99,8 +96,9 @@ enum hl_status hl_job_start(struct hl_job *job, char **argv, enum hl_page_detail
         return status;
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (pipe2(report, O_CLOEXEC) < 0 || (job->pid = fork()) < 0) {
+        status = hl_fail(error, HL_STATUS_INTERNAL, "cannot start a process: %s", strerror(errno));
         hl_folder_remove(job->folder);
-        return hl_fail(error, HL_STATUS_INTERNAL, "cannot start a process: %s", strerror(errno));
+        return status;
     }
     if (job->pid == 0)
         run_command(job, argv, library, detail, report[1]);
@@ -243,8 +241,8 @@ static uint64_t now_ms(void)
 /* Its watchdog thread has looked lately, so it is not stuck itself. */
 static bool may_answer(const struct hl_page *page)
 {
-    return atomic_load(&page->state) == HL_PAGE_WATCHING &&
-           now_ms() - atomic_load(&page->beat_ns) / 1000000 < SILENT_MS;
+    const uint64_t beat_ms = atomic_load(&page->beat_ns) / 1000000; /* before the clock: beats go on */
+    return atomic_load(&page->state) == HL_PAGE_WATCHING && now_ms() - beat_ms < SILENT_MS;
 }
 
 void hl_job_ask(const struct hl_job *job, int timeout_ms)

@@ -27,13 +27,17 @@ int hl_feed_open(const char *path)
     return hl_feed_out ? 0 : -1;
 }
 
+/* -1 is HL_PAGE_NONE. */
+static bool names_entry(int index, int entries) { return index >= -1 && index < entries; }
+
 static bool play_enter(struct hl_page *page, const char *line)
 {
     uint64_t now_ns, stream;
     uint32_t tid;
     int kernel;
     char api[64];
-    if (sscanf(line, "%" SCNu64 " %u %63s %" SCNx64 " %d", &now_ns, &tid, api, &stream, &kernel) != 5)
+    if (sscanf(line, "%" SCNu64 " %u %63s %" SCNx64 " %d", &now_ns, &tid, api, &stream, &kernel) != 5 ||
+        !names_entry(kernel, HL_PAGE_KERNELS))
         return false;
     hl_page_enter(page, hl_page_thread(page, tid), hl_api_of_name(api), stream, (uint32_t)kernel, now_ns);
     return true;
@@ -70,7 +74,8 @@ static bool play_launch(struct hl_page *page, const char *line)
     if (sscanf(line, "%u %" SCNu64 " %u %d %d %u %u %u %u %u %u %u", &stream, &l.at_ns, &l.correlation,
                &kernel, &exec, &l.tid, &l.grid[0], &l.grid[1], &l.grid[2], &l.block[0], &l.block[1],
                &l.block[2]) != 12 ||
-        stream >= HL_PAGE_STREAMS || exec >= HL_PAGE_EXECS || kernel >= HL_PAGE_KERNELS)
+        stream >= HL_PAGE_STREAMS || !names_entry(exec, HL_PAGE_EXECS) ||
+        !names_entry(kernel, HL_PAGE_KERNELS))
         return false;
     l.kernel = (uint32_t)kernel;
     l.exec = (uint32_t)exec;
@@ -169,7 +174,7 @@ static bool play_sample(struct hl_page *page, const char *line)
     int kernel;
     uint64_t crc, pc, samples;
     if (sscanf(line, "%d %" SCNx64 " %" SCNx64 " %" SCNu64, &kernel, &crc, &pc, &samples) != 4 ||
-        kernel >= HL_PAGE_KERNELS)
+        !names_entry(kernel, HL_PAGE_KERNELS))
         return false;
     hl_page_sample(page, (uint32_t)kernel, crc, pc, samples);
     return true;

@@ -1,7 +1,9 @@
 /* Searches that are cut off, killed and shared among threads come to what one search in peace comes to. */
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "../framework/scenario/scenario.h"
@@ -215,9 +217,12 @@ Test(checkpoints, a_search_that_is_killed_again_and_again_goes_on_and_ends_right
     make_folder();
     srand(1);
     while (!ended) {
-        const pid_t child = fork();
+        const pid_t parent = getpid(), child = fork();
         cr_assert_geq(child, 0);
         if (child == 0) {
+            /* An aborted test takes its child along, also if it was gone before the child could ask for that. */
+            if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
+                _exit(1);
             struct hl_portfolio portfolio = search(config, 0, 1e-9, &resumed);
             _exit(portfolio.answer == HL_ANSWER_PROVEN_FREE && portfolio.states == 25753 ? 0 : 1);
         }

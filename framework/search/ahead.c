@@ -159,7 +159,7 @@ static bool run_agent(struct hl_space *s, uint32_t agent, uint32_t *p, const str
             memcpy(kept[w], s->words[w][rank], s->live[w] * sizeof(uint32_t));
         if (!hl_space_is_running(a))
             return true;
-        if (hl_space_call(s, a)->fills)
+        if (hl_space_call(a)->fills)
             return false; /* it would take away what some schedule reads */
         if (!hl_space_step(s, agent))
             return true;

@@ -68,13 +68,10 @@ static enum hl_status meet(struct hl_search *x, const unsigned char *from, struc
     status = reserve(x, &x->next);
     if (status)
         return status;
-    const uint64_t checks[] = { s->overwrites, s->broken_polls, s->wrong_sums };
     hl_space_load(s, from);
+    s->base = NULL; /* the step was checked when it was hashed */
     if (agent != NOBODY)
         hl_space_step(s, agent);
-    s->overwrites = checks[0];
-    s->broken_polls = checks[1];
-    s->wrong_sums = checks[2];
     hl_space_save(s, x->next.states + x->next.n * s->state_bytes);
     x->next.items[x->next.n++] = (struct hl_level_item){ hash, x->out->states };
     return note_way(x, x->out->states++, parent, agent);

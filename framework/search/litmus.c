@@ -75,7 +75,7 @@ static void record(struct recorder *r)
             if (calls[a->rank] >= CALLS || !hl_space_is_running(a))
                 continue;
             const struct hl_space_kernel kernel = *a->its_kernel;
-            const struct hl_space_call *call = hl_space_call(s, a);
+            const struct hl_space_call *call = hl_space_call(a);
             if (!hl_space_step(s, agent))
                 continue;
             any = true;

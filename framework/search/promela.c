@@ -86,7 +86,7 @@ static bool record_round(struct writer *w, uint32_t round)
         if (w->calls[rank] == 2 * round || !hl_space_is_running(&s->agent[agent]))
             continue;
         const struct hl_space_kernel kernel = *s->agent[agent].its_kernel;
-        const struct hl_space_call *call = hl_space_call(s, &s->agent[agent]);
+        const struct hl_space_call *call = hl_space_call(&s->agent[agent]);
         if (!w->loops[rank] && w->calls[rank] == round) {
             fputs("    do ::\n", w->process[rank]);
             w->loops[rank] = true;

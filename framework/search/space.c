@@ -27,6 +27,8 @@ void hl_space_find_agents(struct hl_space *s)
         a.its_kernel = hl_space_kernels(s, a.rank, a.stream) + a.kernel;
         a.its_cta = ctas_of(s, a.rank, a.stream, a.kernel) + a.cta;
         a.its_regs = regs_of(s, a.rank, a.stream, a.kernel, a.cta);
+        a.calls = s->spec.program[a.rank][a.stream].calls;
+        a.cx = hl_space_cx(s, a.rank, a.stream, 0, 0);
         s->agent[i] = a;
     }
 }
@@ -126,7 +128,7 @@ static void check_store(struct hl_space *s, uint32_t agent)
 
 static enum hl_step_result run_step(struct hl_space *s, const struct hl_space_agent *a, bool *ret_triggered)
 {
-    const struct hl_space_call *call = hl_space_call(s, a);
+    const struct hl_space_call *call = hl_space_call(a);
     s->touched_workspace = call->workspace;
     if (call->fills) {
         if (call->reuses)
@@ -139,7 +141,7 @@ static enum hl_step_result run_step(struct hl_space *s, const struct hl_space_ag
         return HL_STEP_DONE;
     }
     const struct hl_space_kernel *k = a->its_kernel;
-    struct hl_cx *cx = hl_space_cx(s, a->rank, a->stream, k->call, k->which);
+    struct hl_cx *cx = &a->cx[k->call * 2 + k->which];
     const uint32_t *expected =
         s->base ? *hl_space_expected(s, cx) : NULL; /* sums count from known states only */
     cx->cta = a->cta;
@@ -170,7 +172,7 @@ bool hl_space_step(struct hl_space *s, uint32_t agent)
     s->changed_ranks = 1u << a->rank;
     s->started = s->is_crowded && !a->its_cta->started;
     if (s->started) {
-        s->touched_workspace = hl_space_call(s, a)->workspace;
+        s->touched_workspace = hl_space_call(a)->workspace;
         return a->its_cta->started = hl_space_may_start(s, a);
     }
     const enum hl_step_result result = run_step(s, a, &triggered);

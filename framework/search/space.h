@@ -132,6 +132,8 @@ struct hl_space_agent {
     struct hl_space_kernel *its_kernel;
     struct hl_space_cta *its_cta;
     uint32_t *its_regs;
+    const struct hl_space_call *calls; /* of its stream */
+    struct hl_cx *cx;                  /* [call][kernel of the call], of its stream */
 };
 
 struct hl_space {
@@ -144,9 +146,8 @@ struct hl_space {
     size_t rank_bytes, control_bytes, state_bytes; /* control of a rank, of all; a saved state */
 
     /* The working state. */
-    unsigned char *control;
+    unsigned char *control; /* of all ranks; the words follow */
     uint32_t *words[HL_SPACE_WORKSPACES_MAX][HL_RANKS_MAX];
-    uint32_t *all_words;
     bool is_crowded;           /* CTAs must start: they may be more than a GPU holds */
     bool is_dense;             /* a state keeps every word */
     const unsigned char *base; /* the saved state that it was loaded from */
@@ -196,10 +197,9 @@ void hl_space_undo(struct hl_space *space);
 /* Has every stream ended? A state without a step that has not ended is a hang. */
 bool hl_space_ended(const struct hl_space *space);
 /* The call that an agent's kernel belongs to. */
-static inline const struct hl_space_call *hl_space_call(const struct hl_space *s,
-                                                        const struct hl_space_agent *a)
+static inline const struct hl_space_call *hl_space_call(const struct hl_space_agent *a)
 {
-    return &s->spec.program[a->rank][a->stream].calls[a->its_kernel->call];
+    return &a->calls[a->its_kernel->call];
 }
 static inline bool hl_space_is_running(const struct hl_space_agent *a)
 {

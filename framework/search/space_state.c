@@ -60,12 +60,10 @@ const uint32_t *hl_space_saved_words(const struct hl_space *s, const unsigned ch
 void hl_space_load(struct hl_space *s, const unsigned char *state)
 {
     s->base = state;
-    memcpy(s->control, state, s->control_bytes);
-    const uint32_t *from = (const uint32_t *)(state + s->control_bytes);
-    if (s->is_dense) {
-        memcpy(s->words[0][0], from, s->state_bytes - s->control_bytes);
+    memcpy(s->control, state, s->is_dense ? s->state_bytes : s->control_bytes);
+    if (s->is_dense)
         return;
-    }
+    const uint32_t *from = (const uint32_t *)(state + s->control_bytes);
     for (int w = 0; w < s->spec.workspaces; w++)
         for (int rank = 0; rank < s->spec.ranks; rank++, from += s->live[w])
             memcpy(s->words[w][rank], from, s->live[w] * sizeof *from);
@@ -73,12 +71,10 @@ void hl_space_load(struct hl_space *s, const unsigned char *state)
 
 void hl_space_save(const struct hl_space *s, unsigned char *state)
 {
-    memcpy(state, s->control, s->control_bytes);
-    uint32_t *to = (uint32_t *)(state + s->control_bytes);
-    if (s->is_dense) {
-        memcpy(to, s->words[0][0], s->state_bytes - s->control_bytes);
+    memcpy(state, s->control, s->is_dense ? s->state_bytes : s->control_bytes);
+    if (s->is_dense)
         return;
-    }
+    uint32_t *to = (uint32_t *)(state + s->control_bytes);
     for (int w = 0; w < s->spec.workspaces; w++)
         for (int rank = 0; rank < s->spec.ranks; rank++, to += s->live[w])
             memcpy(to, s->words[w][rank], s->live[w] * sizeof *to);
@@ -199,8 +195,9 @@ static void lay_out(struct hl_space *s, int w, enum hl_family family, uint32_t t
     l->words = l->barrier_at + (family == HL_FAMILY_TRTLLM ? HL_TRTLLM_BARRIER_FLAGS * ranks : 0);
 }
 
-/* All workspaces lie side by side: where nothing is left out of a state, it is copied in one go. */
-static bool allocate_words(struct hl_space *s)
+/* The control blocks and then all workspaces, side by side as in a saved state: where nothing is left out of
+ * that, it is copied in one go. */
+static bool allocate_working_state(struct hl_space *s)
 {
     const size_t behind = s->spec.mutant == HL_MUTANT_NONE ? 0 : 8 * s->row_words; /* mutants store there */
     size_t n = 0;
@@ -209,15 +206,18 @@ static bool allocate_words(struct hl_space *s)
         n += (size_t)s->spec.ranks * (s->layout[w].words + behind);
         s->is_dense &= s->layout[w].words == s->live[w];
     }
-    uint32_t *words = s->all_words = calloc(n + 2, sizeof *words); /* + 2: a state is a multiple of 8 bytes */
-    for (int w = 0; words && w < s->spec.workspaces; w++)
+    s->control = calloc(1, s->control_bytes + (n + 2) * sizeof(uint32_t)); /* + 2: a state ends at 8 bytes */
+    if (!s->control)
+        return false;
+    uint32_t *words = (uint32_t *)(s->control + s->control_bytes);
+    for (int w = 0; w < s->spec.workspaces; w++)
         for (int rank = 0; rank < s->spec.ranks; rank++, words += s->layout[w].words + behind) {
             s->words[w][rank] = words;
             s->stored[w][rank] = calloc(s->live[w], sizeof(uint32_t));
             if (!s->stored[w][rank])
                 return false;
         }
-    return words != NULL;
+    return true;
 }
 
 /* The most tokens, and the family, of each workspace; and what the lists need room for. */
@@ -286,8 +286,7 @@ static enum hl_status create(struct hl_space *s, struct hl_error *error)
     }
     s->state_bytes = (s->state_bytes + 7) & ~(size_t)7;
     const size_t contexts = ranks * (size_t)spec->streams * s->calls_max * 2;
-    const bool ok = allocate_words(s);
-    s->control = calloc(1, s->control_bytes);
+    const bool ok = allocate_working_state(s);
     s->scratch = calloc(1, s->state_bytes);
     s->checking = calloc(1, s->state_bytes);
     s->agent = calloc(s->agents, sizeof *s->agent);
@@ -295,8 +294,7 @@ static enum hl_status create(struct hl_space *s, struct hl_error *error)
     s->cx = calloc(contexts, sizeof *s->cx);
     s->expected = calloc(contexts, sizeof *s->expected);
     s->barriers = calloc(ranks * (HL_SPACE_STOPS_MAX + 1), sizeof *s->barriers);
-    if (!ok || !s->control || !s->scratch || !s->checking || !s->agent || !s->rows || !s->cx ||
-        !s->expected || !s->barriers)
+    if (!ok || !s->scratch || !s->checking || !s->agent || !s->rows || !s->cx || !s->expected || !s->barriers)
         return hl_fail(error, HL_STATUS_MEMORY, "out of memory for a space of %zu-byte states",
                        s->state_bytes);
     hl_space_find_agents(s);
@@ -334,7 +332,6 @@ void hl_space_destroy(struct hl_space *s)
     free(s->scratch);
     free(s->checking);
     free(s->agent);
-    free(s->all_words);
     free(s->rows);
     free(s->cx);
     free(s->expected);

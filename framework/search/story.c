@@ -178,7 +178,7 @@ static bool take_step(struct teller *t, uint32_t agent)
     const struct hl_space_agent *a = &s->agent[agent];
     if (!hl_space_is_running(a))
         return false;
-    const struct hl_space_call call = *hl_space_call(s, a);
+    const struct hl_space_call call = *hl_space_call(a);
     struct hl_space_kernel before[HL_SPACE_KERNELS_MAX];
     memcpy(before, a->its_kernel - a->kernel, (size_t)s->kernels * sizeof *before);
     const int number = call_of(t, agent);
@@ -253,7 +253,7 @@ static void explain_wait(struct teller *t, uint32_t agent)
 {
     struct hl_space *s = t->space;
     const struct hl_space_agent *a = &s->agent[agent];
-    const struct hl_space_call *call = hl_space_call(s, a);
+    const struct hl_space_call *call = hl_space_call(a);
     const struct hl_layout *l = &s->layout[call->workspace];
     t->story.sentence[0] = 0;
     add(t->story.sentence, sizeof t->story.sentence, "Rank %d", a->rank);

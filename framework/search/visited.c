@@ -2,7 +2,7 @@
 #include "visited.h"
 #include <stdlib.h>
 
-enum { FIRST_CAPACITY = 4096 };
+enum { FIRST_CAPACITY = 16384 };
 
 enum hl_status hl_visited_init(struct hl_visited *t, struct hl_error *error)
 {

@@ -220,7 +220,7 @@ Test(checkpoints, a_search_that_is_killed_again_and_again_goes_on_and_ends_right
         const pid_t parent = getpid(), child = fork();
         cr_assert_geq(child, 0);
         if (child == 0) {
-            /* An aborted test takes its child along, also if it was gone before the child could ask for that. */
+            /* An aborted test takes its child along, even if it is gone before the child asks for that. */
             if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
                 _exit(1);
             struct hl_portfolio portfolio = search(config, 0, 1e-9, &resumed);

@@ -4,15 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "pool.h"
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
+#include "../scenario/clock.h"
 
 struct conductor {
     struct hl_campaign *campaign;
@@ -92,7 +85,7 @@ static void deliver(void *user, const struct hl_pool_result *from)
         break;
     }
     campaign->n_finished = from->index + 1;
-    campaign->wall_s = now_s() - conductor->begun_s;
+    campaign->wall_s = hl_now_s() - conductor->begun_s;
     campaign->on_case(campaign->user, campaign, item);
 }
 
@@ -100,21 +93,21 @@ static bool may_start(void *user)
 {
     const struct conductor *conductor = user;
     const double budget_s = conductor->campaign->time_budget_s;
-    return budget_s <= 0 || now_s() - conductor->begun_s < budget_s;
+    return budget_s <= 0 || hl_now_s() - conductor->begun_s < budget_s;
 }
 
 static void tick(void *user, size_t finished)
 {
     const struct conductor *conductor = user;
     struct hl_campaign *campaign = conductor->campaign;
-    campaign->wall_s = now_s() - conductor->begun_s;
+    campaign->wall_s = hl_now_s() - conductor->begun_s;
     if (campaign->on_tick)
         campaign->on_tick(campaign->user, campaign, finished);
 }
 
 enum hl_status hl_campaign_run(struct hl_campaign *campaign, struct hl_error *error)
 {
-    struct conductor conductor = { campaign, now_s() };
+    struct conductor conductor = { campaign, hl_now_s() };
     const struct hl_pool pool = { .n_tasks = campaign->n_items,
                                   .jobs = campaign->jobs,
                                   .user = &conductor,
@@ -124,7 +117,7 @@ enum hl_status hl_campaign_run(struct hl_campaign *campaign, struct hl_error *er
                                   .deliver = deliver,
                                   .tick = tick };
     const enum hl_status status = hl_pool_run(&pool, &campaign->interrupted, error);
-    campaign->wall_s = now_s() - conductor.begun_s;
+    campaign->wall_s = hl_now_s() - conductor.begun_s;
     return status;
 }
 

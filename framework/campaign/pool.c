@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "../scenario/clock.h"
 
 #define TICK_MS 1000
 #define JOBS_MAX 1024
@@ -54,13 +55,6 @@ static void on_signal(int number)
 {
     (void)number;
     interrupted = 1;
-}
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 static int transfer(int fd, void *data, size_t size, bool out)
@@ -196,7 +190,7 @@ static bool assign(struct state *s, struct worker *w)
         return false;
     w->busy = true;
     w->task = s->task;
-    w->started_s = now_s();
+    w->started_s = hl_now_s();
     s->has_task = false;
     return true;
 }
@@ -249,7 +243,7 @@ static void receive(struct state *s, struct worker *w)
 /* A killed worker's socket closes, and so its task is received as crashed. */
 static void kill_late_workers(struct state *s)
 {
-    const double limit_s = s->pool->timeout_s, now = limit_s > 0 ? now_s() : 0;
+    const double limit_s = s->pool->timeout_s, now = limit_s > 0 ? hl_now_s() : 0;
     for (int i = 0; limit_s > 0 && i < s->n_workers; i++) {
         struct worker *w = &s->workers[i];
         if (!w->busy || w->timed_out || now - w->started_s < limit_s)

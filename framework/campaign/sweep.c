@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
+#include "../scenario/clock.h"
 #include "../scenario/words.h"
 #include "folder.h"
 #include "keeper.h"
@@ -43,13 +43,6 @@ struct supervisor {
     bool failed;
     struct hl_error failure;
 };
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static struct hl_plan_item item_of(size_t task)
 {
@@ -99,7 +92,7 @@ static struct record make_record(const struct supervisor *s, struct hl_plan_item
     struct hl_run_result result;
     struct hl_error error;
     memset(&record, 0, sizeof record); /* its padding goes through a socket */
-    const double begun = now_s();
+    const double begun = hl_now_s();
     const enum hl_status status =
         hl_run_once(from->scenario, from->c, &options, item.run, HL_VERDICT_SKIPPED, &result, &error);
     if (status == HL_STATUS_OK) {
@@ -121,7 +114,7 @@ static struct record make_record(const struct supervisor *s, struct hl_plan_item
         snprintf(record.trouble, sizeof record.trouble, "%.*s", (int)sizeof record.trouble - 1,
                  error.message);
     }
-    record.wall_us = (uint64_t)((now_s() - begun) * 1e6);
+    record.wall_us = (uint64_t)((hl_now_s() - begun) * 1e6);
     return record;
 }
 
@@ -162,7 +155,7 @@ static void fail_memory(struct supervisor *s)
 static void commit(struct supervisor *s)
 {
     struct hl_error error;
-    s->committed_s = now_s();
+    s->committed_s = hl_now_s();
     s->sweep->wall_s = s->committed_s - s->begun_s;
     if (hl_store_commit(s->store, &error) != HL_STATUS_OK) {
         fail(s, &error);
@@ -272,7 +265,7 @@ static bool next(void *user, size_t *ret_task)
     struct supervisor *s = user;
     struct hl_plan_item item;
     const double budget_s = s->sweep->time_budget_s;
-    if (s->failed || (budget_s > 0 && now_s() - s->begun_s >= budget_s) || !hl_plan_next(&s->plan, &item))
+    if (s->failed || (budget_s > 0 && hl_now_s() - s->begun_s >= budget_s) || !hl_plan_next(&s->plan, &item))
         return false;
     *ret_task = task_of(item);
     return true;
@@ -282,7 +275,7 @@ static void tick(void *user, size_t finished)
 {
     struct supervisor *s = user;
     (void)finished;
-    if (s->failed || (s->pending < COMMIT_RUNS_MAX && now_s() - s->committed_s < COMMIT_PAUSE_S))
+    if (s->failed || (s->pending < COMMIT_RUNS_MAX && hl_now_s() - s->committed_s < COMMIT_PAUSE_S))
         return;
     commit(s);
     if (!s->failed && s->sweep->on_tick)
@@ -456,7 +449,7 @@ static void leave(void *user)
 
 enum hl_status hl_sweep_run(struct hl_sweep *sweep, struct hl_error *error)
 {
-    struct supervisor s = { .sweep = sweep, .begun_s = now_s() };
+    struct supervisor s = { .sweep = sweep, .begun_s = hl_now_s() };
     s.committed_s = s.begun_s;
     enum hl_status status = begin(&s, error);
     if (status == HL_STATUS_OK) {

@@ -1,10 +1,10 @@
 /* `hanglab bisect`: from where on along an axis does a case hang? And one step of `git bisect run`. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include "../campaign/pool.h"
 #include "../engine/engines.h"
+#include "../scenario/clock.h"
 #include "../search/reduce/points.h"
 #include "../search/reduce/revisions.h"
 #include "../search/reduce/schedules.h"
@@ -92,13 +92,6 @@ struct arguments {
     struct hl_bisect_options bisect;
 };
 
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static error_t parse_common(int key, char *text, struct argp_state *state)
 {
     struct arguments *a = state->input;
@@ -158,7 +151,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
 static bool time_is_up(void *user)
 {
     const struct arguments *a = user;
-    return a->lab.interrupted || (a->time_budget_s > 0 && now_s() - a->begun_s >= a->time_budget_s);
+    return a->lab.interrupted || (a->time_budget_s > 0 && hl_now_s() - a->begun_s >= a->time_budget_s);
 }
 
 /*
@@ -212,7 +205,7 @@ static int go(struct arguments *a, struct hl_bisect_view *view)
     hl_bisect_view_clear();
     if (status != HL_STATUS_OK)
         return a->lab.interrupted ? (fputs("hanglab: interrupted\n", stderr), 3) : hl_complain(&error);
-    view->wall_s = now_s() - a->begun_s;
+    view->wall_s = hl_now_s() - a->begun_s;
     (a->json ? hl_bisect_view_json : hl_bisect_view_text)(view, &result);
     const int code = result.end == HL_BISECT_OPEN ? 3 : 0;
     hl_bisect_result_finish(&result);
@@ -396,7 +389,7 @@ int hl_command_bisect(int argc, char **argv)
                            .repository = ".",
                            .out = "hanglab-out/bisect",
                            .timeout_s = 600,
-                           .begun_s = now_s(),
+                           .begun_s = hl_now_s(),
                            .lab = { .run = { .seed = 1 } } };
     bool is_step = false;
     for (int i = 1; i < argc; i++)

@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include "explore_state.h"
+#include "../scenario/clock.h"
 
 static const char head[] = "hanglab-checkpoint: 1\n", end_of_head[] = "--\n";
 
@@ -139,23 +139,16 @@ enum hl_status hl_checkpoint_save(struct hl_checkpoint *c, const struct hl_searc
     return HL_STATUS_OK;
 }
 
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 void hl_checkpoint_save_if_due(struct hl_checkpoint *c, const struct hl_search *search, double seconds)
 {
     struct hl_error error;
     const double since_s = seconds - c->last_s;
     if (since_s < c->every_s || since_s < 9 * c->took_s)
         return;
-    const double from_s = now_s();
+    const double from_s = hl_now_s();
     const enum hl_status status = hl_checkpoint_save(c, search, &error);
     snprintf(c->trouble, sizeof c->trouble, "%.255s", status ? error.message : "");
-    c->took_s = now_s() - from_s;
+    c->took_s = hl_now_s() - from_s;
     c->last_s = seconds + c->took_s;
 }
 

@@ -4,19 +4,12 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "../../campaign/sequential.h"
+#include "../../scenario/clock.h"
 
 enum { BLOCK_MAX = 64, RUNS_PER_QUESTION_MAX = 100000 };
 
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-double hl_minimizer_wall_s(const struct hl_minimizer *m) { return now_s() - m->begun_s; }
+double hl_minimizer_wall_s(const struct hl_minimizer *m) { return hl_now_s() - m->begun_s; }
 
 bool hl_minimizer_time_is_up(const struct hl_minimizer *m)
 {

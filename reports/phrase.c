@@ -1,18 +1,8 @@
 /* Wording and line breaks of the texts for people. */
 #include "phrase.h"
-#include <stdarg.h>
 #include <string.h>
+#include "../framework/scenario/text.h"
 #include "../framework/scenario/words.h"
-
-static void add(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static void add(char *text, size_t size, const char *format, ...)
-{
-    const size_t length = strlen(text);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text + length, size - length, format, arguments);
-    va_end(arguments);
-}
 
 static const char *comma(const char *text) { return *text ? ", " : ""; }
 
@@ -20,30 +10,30 @@ void hl_phrase_culprit(const struct hl_culprit *c, char *text, size_t size)
 {
     text[0] = '\0';
     if (c->rank >= 0)
-        add(text, size, "rank %d", c->rank);
+        hl_text_add(text, size, "rank %d", c->rank);
     if (c->call >= 0)
-        add(text, size, "%scall %lld", comma(text), (long long)c->call);
+        hl_text_add(text, size, "%scall %lld", comma(text), (long long)c->call);
     if (c->graph >= 0)
-        add(text, size, "%sgraph %lld", comma(text), (long long)c->graph);
+        hl_text_add(text, size, "%sgraph %lld", comma(text), (long long)c->graph);
     if (c->graph >= 0 && c->node >= 0)
-        add(text, size, " node %lld", (long long)c->node);
+        hl_text_add(text, size, " node %lld", (long long)c->node);
     if (c->graph >= 0 && c->replay >= 0)
-        add(text, size, " replay %lld", (long long)c->replay);
+        hl_text_add(text, size, " replay %lld", (long long)c->replay);
     if (c->stage >= 0)
-        add(text, size, "%sstage %s", comma(text), hl_words_name(&hl_words_stages, c->stage));
+        hl_text_add(text, size, "%sstage %s", comma(text), hl_words_name(&hl_words_stages, c->stage));
     if (c->buffer >= 0)
-        add(text, size, "%sbuffer %d", comma(text), c->buffer);
+        hl_text_add(text, size, "%sbuffer %d", comma(text), c->buffer);
     if (c->slot_token >= 0 && c->slot_rank >= 0)
-        add(text, size, "%sslot of token %lld from rank %d", comma(text), (long long)c->slot_token,
-            c->slot_rank);
+        hl_text_add(text, size, "%sslot of token %lld from rank %d", comma(text), (long long)c->slot_token,
+                    c->slot_rank);
     else if (c->slot_token >= 0)
-        add(text, size, "%sslot of token %lld", comma(text), (long long)c->slot_token);
+        hl_text_add(text, size, "%sslot of token %lld", comma(text), (long long)c->slot_token);
     else if (c->slot_rank >= 0)
-        add(text, size, "%sslot of rank %d", comma(text), c->slot_rank);
+        hl_text_add(text, size, "%sslot of rank %d", comma(text), c->slot_rank);
     if (c->word >= 0)
-        add(text, size, "%sword %lld", comma(text), (long long)c->word);
+        hl_text_add(text, size, "%sword %lld", comma(text), (long long)c->word);
     if (c->value >= 0)
-        add(text, size, "%s0x%08x", c->word >= 0 ? " = " : comma(text), (unsigned)c->value);
+        hl_text_add(text, size, "%s0x%08x", c->word >= 0 ? " = " : comma(text), (unsigned)c->value);
 }
 
 void hl_phrase_expected(const struct hl_case *c, const struct hl_case_result *result, char *text, size_t size)

@@ -1,9 +1,9 @@
 /* The bar is redrawn in place; everything that is not a bar clears it first. */
 #include "progress.h"
-#include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include "../framework/scenario/text.h"
 #include "../framework/scenario/words.h"
 
 #define BAR 20
@@ -43,37 +43,27 @@ void hl_progress_case(struct hl_progress_bar *progress, const struct hl_campaign
     fprintf(progress->out, "  %s\n", item->c->id);
 }
 
-static void add(char *line, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static void add(char *line, size_t size, const char *format, ...)
-{
-    const size_t length = strlen(line);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(line + length, size - length, format, arguments);
-    va_end(arguments);
-}
-
 static void add_duration(char *line, size_t size, double seconds)
 {
     const long s = (long)(seconds + 0.5);
     if (s >= 3600)
-        add(line, size, "%ld h %02ld min", s / 3600, s % 3600 / 60);
+        hl_text_add(line, size, "%ld h %02ld min", s / 3600, s % 3600 / 60);
     else if (s >= 60)
-        add(line, size, "%ld min %02ld s", s / 60, s % 60);
+        hl_text_add(line, size, "%ld min %02ld s", s / 60, s % 60);
     else
-        add(line, size, "%ld s", s);
+        hl_text_add(line, size, "%ld s", s);
 }
 
 /* "4 hung: sentinel-collision 3, late-clear 1" */
 static void add_hangs(const struct hl_progress_bar *progress, char *line, size_t size)
 {
     const char *separator = ": ";
-    add(line, size, ", %zu hung", progress->hangs);
+    hl_text_add(line, size, ", %zu hung", progress->hangs);
     for (int cause = HL_CAUSE_NONE + 1; cause < HL_CAUSE_COUNT; cause++) {
         if (progress->hangs_by_cause[cause] == 0)
             continue;
-        add(line, size, "%s%s %zu", separator, hl_cause_name((enum hl_cause)cause),
-            progress->hangs_by_cause[cause]);
+        hl_text_add(line, size, "%s%s %zu", separator, hl_cause_name((enum hl_cause)cause),
+                    progress->hangs_by_cause[cause]);
         separator = ", ";
     }
 }
@@ -92,14 +82,14 @@ void hl_progress_tick(struct hl_progress_bar *progress, const struct hl_campaign
     memset(bar, '.', BAR);
     memset(bar, '#', (size_t)filled);
     bar[BAR] = '\0';
-    add(line, sizeof line, "[%s] %zu/%zu cases", bar, finished, n);
+    hl_text_add(line, sizeof line, "[%s] %zu/%zu cases", bar, finished, n);
     if (finished > 0) {
-        add(line, sizeof line, ", ");
+        hl_text_add(line, sizeof line, ", ");
         add_duration(line, sizeof line, campaign->wall_s / (double)finished * (double)(n - finished));
-        add(line, sizeof line, " left");
+        hl_text_add(line, sizeof line, " left");
     }
     if (progress->unexpected > 0)
-        add(line, sizeof line, ", %zu UNEXPECTED", progress->unexpected);
+        hl_text_add(line, sizeof line, ", %zu UNEXPECTED", progress->unexpected);
     add_hangs(progress, line, sizeof line);
     fprintf(progress->out, "%.*s", progress->columns - 1, line);
     fflush(progress->out);

@@ -1,10 +1,10 @@
 /* Configurations as spaces; see cover.h. */
 #include "cover.h"
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include "../fault/weave.h"
 #include "../program/resolve.h"
+#include "../scenario/text.h"
 #include "../scenario/words.h"
 #include "listing.h"
 
@@ -14,16 +14,6 @@
 /* Unbounded rounds do not close where calls are counted; a hang of one of two streams is not the end of the
  * other; and a call too few or too many shows when the calls end. Then so many rounds are searched. */
 enum { FEW_ROUNDS = 3 };
-
-static void say(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static void say(char *text, size_t size, const char *format, ...)
-{
-    const size_t used = strlen(text);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text + used, size - used, format, arguments);
-    va_end(arguments);
-}
 
 static const char *protocol_name(enum hl_protocol protocol)
 {
@@ -50,10 +40,11 @@ static void list_calls(const struct hl_config *c, uint32_t tokens_max, struct hl
             if ((same && last->workspace == call.workspace) || round->n == 8)
                 continue;
             round->calls[round->n++] = call;
-            say(cover->calls, sizeof cover->calls, "%s%s of %u token%s (for %u)", round->n > 1 ? ", " : "",
-                protocol_name(call.protocol), call.tokens, call.tokens == 1 ? "" : "s", size);
+            hl_text_add(cover->calls, sizeof cover->calls, "%s%s of %u token%s (for %u)",
+                        round->n > 1 ? ", " : "", protocol_name(call.protocol), call.tokens,
+                        call.tokens == 1 ? "" : "s", size);
             if (c->subject.workspaces > 1)
-                say(cover->calls, sizeof cover->calls, " on workspace %u", call.workspace);
+                hl_text_add(cover->calls, sizeof cover->calls, " on workspace %u", call.workspace);
         }
     }
 }
@@ -233,10 +224,10 @@ static bool may_loop(const struct hl_config *c, const struct hl_program *p)
 
 static void describe_listing(const struct hl_config *c, const struct hl_listing *l, struct hl_cover *cover)
 {
-    say(cover->calls, sizeof cover->calls, "%s program, %u calls a rank",
-        hl_words_name(&hl_words_modes, c->schedule.mode), l->calls);
+    hl_text_add(cover->calls, sizeof cover->calls, "%s program, %u calls a rank",
+                hl_words_name(&hl_words_modes, c->schedule.mode), l->calls);
     if (l->loops)
-        say(cover->calls, sizeof cover->calls, ", then %u in replays without end", l->calls_of_loop);
+        hl_text_add(cover->calls, sizeof cover->calls, ", then %u in replays without end", l->calls_of_loop);
 }
 
 static enum hl_status list_program(const struct hl_program *program, const struct hl_cover_options *options,
@@ -263,7 +254,8 @@ static enum hl_status list_program(const struct hl_program *program, const struc
     cover->rounds = listing.loops ? 0 : (uint32_t)c->schedule.replays;
     describe_listing(c, &listing, cover);
     if (!listing.loops && !options->rounds)
-        say(cover->notes, sizeof cover->notes, "more than the %d replays of the file\n", c->schedule.replays);
+        hl_text_add(cover->notes, sizeof cover->notes, "more than the %d replays of the file\n",
+                    c->schedule.replays);
     return HL_STATUS_OK;
 }
 
@@ -325,8 +317,8 @@ static enum hl_status cover_calls(const struct hl_config *config, const struct h
     for (int rank = 0; rank < cover->spec.ranks; rank++)
         repeat(&round, times, rounds == 0, &cover->spec.program[rank][0]);
     if (counts && !options->rounds)
-        say(cover->notes, sizeof cover->notes,
-            "more than %d rounds: nccl counts its calls, so its states never close\n", FEW_ROUNDS);
+        hl_text_add(cover->notes, sizeof cover->notes,
+                    "more than %d rounds: nccl counts its calls, so its states never close\n", FEW_ROUNDS);
     return weave(&c, tokens_max, cover, error);
 }
 
@@ -380,7 +372,7 @@ enum hl_status hl_cover_make(const struct hl_config *config, const struct hl_cov
     cover.spec.room = cover.room;
     cover.spec.promise = promise_of(resolved.world.progress);
     if (resolved.world.memory == HL_MEMORY_RELAXED || resolved.subject.mutant == HL_MUTANT_NO_RELEASE)
-        say(cover.notes, sizeof cover.notes, "relaxed memory: every store is seen at once (sc)\n");
+        hl_text_add(cover.notes, sizeof cover.notes, "relaxed memory: every store is seen at once (sc)\n");
     *ret_cover = cover;
     return HL_STATUS_OK;
 }

@@ -1,8 +1,8 @@
 /* Replays a schedule and tells it: what each CTA does in a row, and what the last waits look at. */
 #include "story.h"
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../scenario/text.h"
 
 /* Who stored and who cleared a word last. */
 struct history {
@@ -53,21 +53,11 @@ static int buffer_of(const struct hl_layout *l, uint32_t at)
                                                         : -1;
 }
 
-static void add(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static void add(char *text, size_t size, const char *format, ...)
-{
-    const size_t used = strlen(text);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text + used, size - used, format, arguments);
-    va_end(arguments);
-}
-
 /* Adds what a turn did, behind a semicolon if it did something before. */
 #define DID(turn, ...) \
     do { \
-        add((turn)->text, sizeof(turn)->text, "%s", (turn)->text[0] ? "; " : ""); \
-        add((turn)->text, sizeof(turn)->text, __VA_ARGS__); \
+        hl_text_add((turn)->text, sizeof(turn)->text, "%s", (turn)->text[0] ? "; " : ""); \
+        hl_text_add((turn)->text, sizeof(turn)->text, __VA_ARGS__); \
     } while (0)
 
 static void add_set(struct hl_story_turn *turn, uint32_t set)
@@ -75,7 +65,7 @@ static void add_set(struct hl_story_turn *turn, uint32_t set)
     const char *between = " ";
     for (int rank = 0; set >> rank; rank++)
         if (set >> rank & 1) {
-            add(turn->text, sizeof turn->text, "%s%d", between, rank);
+            hl_text_add(turn->text, sizeof turn->text, "%s%d", between, rank);
             between = ", ";
         }
 }
@@ -88,7 +78,7 @@ static void say_what(const struct block *b, struct hl_story_turn *turn)
         DID(turn, "stores to");
         add_set(turn, b->stored_to);
         if (b->stored_buffer >= 0)
-            add(turn->text, sizeof turn->text, " in buffer %d", b->stored_buffer);
+            hl_text_add(turn->text, sizeof turn->text, " in buffer %d", b->stored_buffer);
     }
     if (b->releases)
         DID(turn, "raises its flags");
@@ -227,26 +217,30 @@ static void explain_row(struct teller *t, const struct hl_space_agent *a, const 
     const struct hl_layout *l = &s->layout[call->workspace];
     const struct history *h = &t->history[call->workspace][a->rank][at];
     const int source = source_of(call, l, at);
-    add(t->story.sentence, sizeof t->story.sentence, " waits for the row%s", source < 0 ? "" : " of rank ");
+    hl_text_add(t->story.sentence, sizeof t->story.sentence, " waits for the row%s",
+                source < 0 ? "" : " of rank ");
     if (source >= 0)
-        add(t->story.sentence, sizeof t->story.sentence, "%d", source);
-    add(t->story.sentence, sizeof t->story.sentence, " in buffer %d;", buffer_of(l, at));
+        hl_text_add(t->story.sentence, sizeof t->story.sentence, "%d", source);
+    hl_text_add(t->story.sentence, sizeof t->story.sentence, " in buffer %d;", buffer_of(l, at));
     const uint32_t word = s->words[call->workspace][a->rank][at];
     const int mine = call_of(t, (uint32_t)(a - s->agent));
     if (h->stored_call < 0 || h->stored_call < mine)
-        add(t->story.sentence, sizeof t->story.sentence, source < 0 ? " it was not stored." : " rank %d %s.",
-            source,
-            has_gone_past(t, source, mine) ? "has gone on and will never store it" : "has not stored it yet");
+        hl_text_add(t->story.sentence, sizeof t->story.sentence,
+                    source < 0 ? " it was not stored." : " rank %d %s.", source,
+                    has_gone_past(t, source, mine) ? "has gone on and will never store it"
+                                                   : "has not stored it yet");
     else if (word != hl_sentinel_word(l))
-        add(t->story.sentence, sizeof t->story.sentence,
-            " rank %d stored it, but its value 0x%08x is taken for \"not arrived\".", h->stored_by, word);
+        hl_text_add(t->story.sentence, sizeof t->story.sentence,
+                    " rank %d stored it, but its value 0x%08x is taken for \"not arrived\".", h->stored_by,
+                    word);
     else if (h->cleared_at > h->stored_at)
-        add(t->story.sentence, sizeof t->story.sentence,
+        hl_text_add(
+            t->story.sentence, sizeof t->story.sentence,
             " rank %d had stored it in its call %d, and then rank %d itself cleared it, in its call %d.",
             h->stored_by, h->stored_call, a->rank, h->cleared_call);
     else
-        add(t->story.sentence, sizeof t->story.sentence,
-            " rank %d had stored it in its call %d, but it is gone.", h->stored_by, h->stored_call);
+        hl_text_add(t->story.sentence, sizeof t->story.sentence,
+                    " rank %d had stored it in its call %d, but it is gone.", h->stored_by, h->stored_call);
 }
 
 static void explain_wait(struct teller *t, uint32_t agent)
@@ -256,23 +250,24 @@ static void explain_wait(struct teller *t, uint32_t agent)
     const struct hl_space_call *call = hl_space_call(a);
     const struct hl_layout *l = &s->layout[call->workspace];
     t->story.sentence[0] = 0;
-    add(t->story.sentence, sizeof t->story.sentence, "Rank %d", a->rank);
+    hl_text_add(t->story.sentence, sizeof t->story.sentence, "Rank %d", a->rank);
     if (s->ctas_max > 1)
-        add(t->story.sentence, sizeof t->story.sentence, " CTA %u", a->cta);
-    add(t->story.sentence, sizeof t->story.sentence, ", call %d,", call_of(t, agent));
+        hl_text_add(t->story.sentence, sizeof t->story.sentence, " CTA %u", a->cta);
+    hl_text_add(t->story.sentence, sizeof t->story.sentence, ", call %d,", call_of(t, agent));
     const struct hl_touch *last = s->footprint.n ? &s->footprint.touch[s->footprint.n - 1] : NULL;
     if (s->is_crowded && !a->its_cta->started)
-        add(t->story.sentence, sizeof t->story.sentence, " cannot start: its GPU has no room.");
+        hl_text_add(t->story.sentence, sizeof t->story.sentence, " cannot start: its GPU has no room.");
     else if (!last)
-        add(t->story.sentence, sizeof t->story.sentence, " waits for the kernel before it.");
+        hl_text_add(t->story.sentence, sizeof t->story.sentence, " waits for the kernel before it.");
     else if (buffer_of(l, last->at) >= 0)
         explain_row(t, a, call, last->at);
     else if (last->at >= l->barrier_at)
-        add(t->story.sentence, sizeof t->story.sentence, " waits in a barrier for the flag of a peer.");
+        hl_text_add(t->story.sentence, sizeof t->story.sentence,
+                    " waits in a barrier for the flag of a peer.");
     else
-        add(t->story.sentence, sizeof t->story.sentence,
-            " waits for arrivals: the counter is %u, its grid has %u CTAs.",
-            s->words[call->workspace][a->rank][last->at], a->its_kernel->ctas);
+        hl_text_add(t->story.sentence, sizeof t->story.sentence,
+                    " waits for arrivals: the counter is %u, its grid has %u CTAs.",
+                    s->words[call->workspace][a->rank][last->at], a->its_kernel->ctas);
 }
 
 static void explain_waits(struct teller *t)

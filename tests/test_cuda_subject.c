@@ -7,11 +7,19 @@
 #include "../framework/engine/cuda/subject.h"
 #include "walk.h"
 
-/* Device memory is the process's own. */
-static int allocated;
+/* Device memory is the process's own. A context stands for the GPU of this number. */
+static int allocated, used[2], gpu;
+static const CUcontext contexts[] = { (CUcontext)(uintptr_t)1, (CUcontext)(uintptr_t)2 };
+static CUresult set_context(CUcontext context)
+{
+    gpu = (int)((uintptr_t)context - 1);
+    return CUDA_SUCCESS;
+}
+static CUresult synchronise(void) { return CUDA_SUCCESS; }
 static CUresult take(CUdeviceptr *ret_memory, size_t bytes)
 {
     allocated++;
+    used[gpu]++;
     *ret_memory = (CUdeviceptr)(uintptr_t)calloc(1, bytes);
     return CUDA_SUCCESS;
 }
@@ -27,7 +35,11 @@ static CUresult copy(void *to, CUdeviceptr from, size_t bytes, CUstream stream)
     memcpy(to, (void *)(uintptr_t)from, bytes);
     return CUDA_SUCCESS;
 }
-static const struct hl_driver driver = { .cuMemAlloc = take, .cuMemFree = give, .cuMemcpyDtoHAsync = copy };
+static const struct hl_driver driver = { .cuCtxSetCurrent = set_context,
+                                         .cuCtxSynchronize = synchronise,
+                                         .cuMemAlloc = take,
+                                         .cuMemFree = give,
+                                         .cuMemcpyDtoHAsync = copy };
 
 struct opened {
     struct hl_config config;
@@ -47,13 +59,21 @@ static struct hl_config config_of(const char *mistake)
     return config;
 }
 
-static enum hl_status open_with(struct opened *o, const struct hl_config *config)
+/* The upper half of the ranks is on the second GPU if there are two. */
+static enum hl_status open_on(struct opened *o, const struct hl_config *config, int gpus)
 {
     *o = (struct opened){ .config = *config };
     o->program = hl_must_create(&o->config, 1);
     o->shared = calloc(1, sizeof *o->shared);
     cr_assert_eq(hl_cuda_plan_init(&o->plan, &o->config, o->program, &o->error), HL_STATUS_OK);
-    return hl_cuda_subject_open(&o->subject, &driver, &o->plan, o->shared, &o->error);
+    for (int rank = 0; rank < o->program->ranks; rank++)
+        o->shared->device[rank] = rank * gpus / o->program->ranks;
+    return hl_cuda_subject_open(&o->subject, &driver, contexts, &o->plan, o->shared, &o->error);
+}
+
+static enum hl_status open_with(struct opened *o, const struct hl_config *config)
+{
+    return open_on(o, config, 1);
 }
 
 static void close_all(struct opened *o)
@@ -91,6 +111,28 @@ Test(cuda_subject, words_are_read_where_the_plugin_has_them)
             HL_STATUS_OK);
         cr_expect_eq(row[1], 300u + (uint32_t)rank);
     }
+    close_all(&o);
+}
+
+Test(cuda_subject, workspaces_lie_on_the_gpus_of_their_ranks)
+{
+    struct opened o;
+    const struct hl_config config = config_of("none");
+    cr_assert_eq(open_on(&o, &config, 2), HL_STATUS_OK, "%s", o.error.message);
+    cr_expect_eq(used[0], o.program->ranks / 2);
+    cr_expect_eq(used[1], o.program->ranks / 2);
+    close_all(&o);
+}
+
+/* Shared words are a multicast's place holder. */
+Test(cuda_subject, ranks_of_several_gpus_share_no_words)
+{
+    struct opened o;
+    const struct hl_config config = config_of("shares");
+    cr_expect_eq(open_on(&o, &config, 2), HL_STATUS_NO_GPU);
+    cr_expect_not_null(strstr(o.error.message, "set `world.gpus: 1`"), "%s", o.error.message);
+    close_all(&o);
+    cr_expect_eq(open_on(&o, &config, 1), HL_STATUS_OK, "%s", o.error.message);
     close_all(&o);
 }
 

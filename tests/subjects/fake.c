@@ -36,6 +36,7 @@ static int describe(void *state, const struct hl_subject_shape *s, struct hl_sub
     l->flags[1] = (struct hl_subject_flag){ is("twice") ? "current" : "arrived", 7 };
     l->sentinel = is("sentinel") ? 0xffffffffu : 0x80000000u;
     l->compare = HL_SUBJECT_BITS;
+    l->sharing = is("shares") ? HL_SUBJECT_SHARES_BUFFERS : HL_SUBJECT_SHARES_NOTHING;
     return 0;
 }
 

@@ -149,7 +149,7 @@ enum hl_status hl_cuda_issue_init(struct hl_cuda_rank *r, uint32_t index, struct
         .sentinel = hl_sentinel_word(layout),
     };
     hl_workspace_flags(layout, init.flags);
-    if (job->subject.workspace[op->workspace].memory) { /* the plugin does it; the mark stays ours */
+    if (job->subject.workspace[op->workspace].memory[0]) { /* the plugin does it; the mark stays ours */
         const enum hl_status status =
             hl_cuda_subject_reset(&job->subject, r->rank, op->workspace, r->streams[op->stream], error);
         if (status)

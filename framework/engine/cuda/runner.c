@@ -281,7 +281,8 @@ static enum hl_status start_run(struct runner *r, const struct hl_request *reque
     if (!status)
         status = renew_nccl(r, error);
     if (!status)
-        status = hl_cuda_subject_open(&r->p.job.subject, &r->p.driver, &r->p.plan, r->p.shared, error);
+        status = hl_cuda_subject_open(&r->p.job.subject, &r->p.driver, r->p.contexts, &r->p.plan, r->p.shared,
+                                      error);
     if (!status)
         status = load_kernels(r, error);
     if (!status)
@@ -349,8 +350,10 @@ static enum hl_status read_words(struct runner *r, const struct hl_request *requ
         return hl_fail(error, HL_STATUS_INTERNAL, "nothing to read");
     const uint64_t at =
         r->p.plan.rank[request->rank].workspace_at[request->workspace] + request->first * 4ull;
-    enum hl_status status;
-    if (r->p.job.subject.workspace[request->workspace].memory)
+    enum hl_status status = use_gpu(r, r->p.shared->device[request->rank], error);
+    if (status)
+        return status;
+    if (r->p.job.subject.workspace[request->workspace].memory[0])
         status = hl_cuda_subject_read(&r->p.job.subject, request->rank, request->workspace, request->first,
                                       request->count, r->staging,
                                       r->sides[r->p.shared->device[request->rank]], error);

@@ -4,9 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Workspaces begin at multiples of this many bytes. */
-#define ALIGNMENT 256u
-
 bool hl_cuda_subject_runs(const struct hl_config *config, enum hl_protocol protocol)
 {
     return config->subject.plugin[0] && hl_protocol_family(protocol) != HL_FAMILY_NCCL;
@@ -52,12 +49,53 @@ static enum hl_status look_at_calls(const struct hl_cuda_plan *plan, int workspa
     return HL_STATUS_OK;
 }
 
+static enum hl_status use_gpu_of(const struct hl_cuda_subject *s, int rank, struct hl_error *error)
+{
+    return hl_driver_check(s->driver, s->driver->cuCtxSetCurrent(s->contexts[s->gpu[rank]]), "use a GPU",
+                           error);
+}
+
+/* Each rank's on its own GPU. */
 static enum hl_status take_memory(struct hl_cuda_subject *s, struct hl_cuda_subject_workspace *w,
                                   struct hl_error *error)
 {
-    w->stride = ((uint64_t)w->layout.words * 4 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    return hl_driver_check(s->driver, s->driver->cuMemAlloc(&w->memory, w->stride * (unsigned)s->ranks),
-                           "memory for the subject's workspaces", error);
+    enum hl_status status = HL_STATUS_OK;
+    for (int rank = 0; !status && rank < s->ranks; rank++) {
+        status = use_gpu_of(s, rank, error);
+        if (!status)
+            status =
+                hl_driver_check(s->driver, s->driver->cuMemAlloc(&w->memory[rank], w->layout.words * 4ull),
+                                "memory for the subject's workspaces", error);
+    }
+    return status;
+}
+
+/* A kernel's first use on a GPU loads it there, which may wait for a peer that spins: so it is now. */
+static enum hl_status warm_up(const struct hl_cuda_subject *s, int workspace, struct hl_error *error)
+{
+    enum hl_status status = HL_STATUS_OK;
+    for (int rank = 0; !status && rank < s->ranks; rank++) {
+        status = use_gpu_of(s, rank, error);
+        if (!status)
+            status = hl_cuda_subject_reset(s, rank, workspace, NULL, error);
+        if (!status)
+            status = hl_driver_check(s->driver, s->driver->cuCtxSynchronize(), "reset a workspace", error);
+    }
+    return status;
+}
+
+/* Words that are all ranks' stand for a multicast address, which one GPU does not have; between several they
+ * would be traffic that no serving engine has. */
+static enum hl_status check_sharing(const struct hl_cuda_subject *s, const struct hl_subject_layout *layout,
+                                    struct hl_error *error)
+{
+    if (layout->sharing == HL_SUBJECT_SHARES_NOTHING || s->gpu[s->ranks - 1] == s->gpu[0])
+        return HL_STATUS_OK;
+    return hl_fail(
+        error, HL_STATUS_NO_GPU,
+        "subject %s: its ranks share words in place of a multicast, on one GPU only; set `world.gpus: "
+        "1`",
+        s->name);
 }
 
 static enum hl_status open_workspace(struct hl_cuda_subject *s, const struct hl_cuda_plan *plan, int index,
@@ -74,15 +112,23 @@ static enum hl_status open_workspace(struct hl_cuda_subject *s, const struct hl_
     if (status)
         return status;
     say(shared, "create()", s->name);
+    status = use_gpu_of(s, 0, error);
+    if (status)
+        return status;
     if (s->plugin->create(&shape, &w->state, message) != 0)
         return failed(s, HL_STATUS_USAGE, "create", message, error);
     say(shared, "describe()", s->name);
     status = hl_subject_describe(s->plugin, w->state, &shape, &w->layout, error);
     if (status)
         return status;
+    status = check_sharing(s, &w->layout, error);
+    if (status)
+        return status;
     hl_subject_map_init(&w->map, &plan->layout[index], &w->layout);
     shared->compare = w->layout.compare == HL_SUBJECT_BITS ? HL_COMPARE_BITS : HL_COMPARE_FLOAT_FTZ;
-    return take_memory(s, w, error);
+    status = take_memory(s, w, error);
+    say(shared, "reset()", s->name);
+    return status ? status : warm_up(s, index, error);
 }
 
 static enum hl_status check_config(const struct hl_config *config, struct hl_error *error)
@@ -95,11 +141,11 @@ static enum hl_status check_config(const struct hl_config *config, struct hl_err
 }
 
 enum hl_status hl_cuda_subject_open(struct hl_cuda_subject *s, const struct hl_driver *driver,
-                                    const struct hl_cuda_plan *plan, struct hl_shared *shared,
-                                    struct hl_error *error)
+                                    const CUcontext *contexts, const struct hl_cuda_plan *plan,
+                                    struct hl_shared *shared, struct hl_error *error)
 {
     char path[HL_SUBJECT_PATH_MAX];
-    *s = (struct hl_cuda_subject){ .driver = driver };
+    *s = (struct hl_cuda_subject){ .driver = driver, .contexts = contexts, .gpu = shared->device };
     shared->compare = plan->config->subject.sentinel_compare;
     if (!plan->config->subject.plugin[0])
         return HL_STATUS_OK;
@@ -123,8 +169,9 @@ enum hl_status hl_cuda_subject_open(struct hl_cuda_subject *s, const struct hl_d
 void hl_cuda_subject_close(struct hl_cuda_subject *s)
 {
     for (int w = 0; w < s->workspaces; w++) {
-        if (s->workspace[w].memory)
-            s->driver->cuMemFree(s->workspace[w].memory);
+        for (int rank = 0; rank < s->ranks; rank++)
+            if (s->workspace[w].memory[rank])
+                s->driver->cuMemFree(s->workspace[w].memory[rank]);
         if (s->workspace[w].state)
             s->plugin->destroy(s->workspace[w].state);
     }
@@ -141,7 +188,7 @@ struct hl_subject_ranks hl_cuda_subject_ranks(const struct hl_cuda_subject *s, i
     const struct hl_cuda_subject_workspace *w = &s->workspace[workspace];
     struct hl_subject_ranks ranks = { .rank = rank };
     for (int peer = 0; peer < s->ranks; peer++)
-        ranks.workspace[peer] = (void *)(uintptr_t)(w->memory + (unsigned)peer * w->stride);
+        ranks.workspace[peer] = (void *)(uintptr_t)w->memory[peer];
     return ranks;
 }
 
@@ -189,10 +236,10 @@ enum hl_status hl_cuda_subject_read(const struct hl_cuda_subject *s, int rank, i
             memset(words + done, 0, span.words * sizeof *words);
             continue;
         }
-        const uint64_t at = (span.of_rank_0 ? 0 : (unsigned)rank) * w->stride + span.at * 4ull;
-        status = hl_driver_check(
-            s->driver, s->driver->cuMemcpyDtoHAsync(words + done, w->memory + at, span.words * 4ull, stream),
-            "read the subject's workspace", error);
+        const CUdeviceptr from = w->memory[span.of_rank_0 ? 0 : rank] + span.at * 4ull;
+        status = hl_driver_check(s->driver,
+                                 s->driver->cuMemcpyDtoHAsync(words + done, from, span.words * 4ull, stream),
+                                 "read the subject's workspace", error);
     }
     return status;
 }

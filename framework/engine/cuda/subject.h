@@ -13,13 +13,14 @@ struct hl_cuda_subject_workspace {
     void *state;
     struct hl_subject_layout layout;
     struct hl_subject_map map;
-    CUdeviceptr memory; /* of all ranks; 0: a workspace of hanglab's own kernels */
-    uint64_t stride;    /* from rank to rank */
+    CUdeviceptr memory[HL_RANKS_MAX]; /* on each rank's GPU; 0: a workspace of hanglab's own kernels */
 };
 
 struct hl_cuda_subject {
     const struct hl_driver *driver;
-    char name[HL_NAME_MAX]; /* "": none is open */
+    const CUcontext *contexts; /* by GPU */
+    const int *gpu;            /* by rank */
+    char name[HL_NAME_MAX];    /* "": none is open */
     const struct hl_subject_plugin *plugin;
     int ranks, workspaces;
     struct hl_cuda_subject_workspace workspace[HL_CUDA_WORKSPACES_MAX];
@@ -28,11 +29,11 @@ struct hl_cuda_subject {
 /* Does a plugin run these calls? */
 bool hl_cuda_subject_runs(const struct hl_config *config, enum hl_protocol protocol);
 
-/* Loads what the configuration names and makes its workspaces; nothing when it names none. What the waits
- * compare goes to shared->compare. */
+/* Loads what the configuration names and makes its workspaces; nothing when it names none. `contexts` are the
+ * GPUs', shared->device says which of them are the ranks'. What the waits compare goes to shared->compare. */
 enum hl_status hl_cuda_subject_open(struct hl_cuda_subject *subject, const struct hl_driver *driver,
-                                    const struct hl_cuda_plan *plan, struct hl_shared *shared,
-                                    struct hl_error *error);
+                                    const CUcontext *contexts, const struct hl_cuda_plan *plan,
+                                    struct hl_shared *shared, struct hl_error *error);
 /* Nothing of it may run any more. */
 void hl_cuda_subject_close(struct hl_cuda_subject *subject);
 

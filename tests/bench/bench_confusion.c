@@ -1,8 +1,9 @@
 /* The classifier against random faults: which cause it finds, by the cause that the fault has, and how often
  * the verdict is right. Then healthy runs, as many as asked for, none of which may hang or be wrong.
  *
- *     bench_confusion [--engine sim|cuda] [--cases N] [--healthy N] [--seed N] [--misses]
+ *     bench_confusion [--engine sim|cuda] [--cases N] [--healthy N] [--seed N] [--gpus N] [--misses]
  *
+ * --gpus: worlds of N ranks, each on a GPU of its own, in place of 2 to 8 ranks on one.
  * What an engine cannot run (a dead rank among virtual ones, sizes that the reduced geometry cannot keep
  * apart) is counted as skipped, with the reason once.
  * --misses prints every case that went wrong as a scenario file, with the seed of its run. */
@@ -64,7 +65,7 @@ static void run_case(struct bench *b, const struct hl_random_case *r)
     struct tally *t = &b->tally[r->trouble];
     const enum hl_status status =
         hl_run_once(b->scenario, &c, &options, 0, HL_VERDICT_SKIPPED, &result, &error);
-    if (status == HL_STATUS_USAGE) {
+    if (status == HL_STATUS_USAGE || status == HL_STATUS_NO_GPU) {
         if (t->skipped++ == 0)
             printf("# %s: skipped: %s\n", hl_trouble_name(r->trouble), error.message);
         return;
@@ -165,13 +166,16 @@ static void require_all_troubles(void)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "engine", required_argument, NULL, 'e' },  { "cases", required_argument, NULL, 'c' },
-        { "healthy", required_argument, NULL, 'h' }, { "seed", required_argument, NULL, 's' },
-        { "misses", no_argument, NULL, 'm' },        { 0 }
-    };
+    static const struct option options[] = { { "engine", required_argument, NULL, 'e' },
+                                             { "cases", required_argument, NULL, 'c' },
+                                             { "healthy", required_argument, NULL, 'h' },
+                                             { "seed", required_argument, NULL, 's' },
+                                             { "misses", no_argument, NULL, 'm' },
+                                             { "gpus", required_argument, NULL, 'g' },
+                                             { 0 } };
     uint64_t cases = 2000, healthy = 2000, seed = 1;
     const char *engine = "sim";
+    int gpus = 0;
     static struct bench bench;
     struct hl_error error;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) >= 0;) {
@@ -181,6 +185,7 @@ int main(int argc, char **argv)
         case 'h': healthy = strtoull(optarg, NULL, 10); break;
         case 's': seed = strtoull(optarg, NULL, 10); break;
         case 'm': bench.misses = true; break;
+        case 'g': gpus = atoi(optarg); break;
         default: return 64;
         }
     }
@@ -192,6 +197,7 @@ int main(int argc, char **argv)
     const char *base = bench.engine == &hl_engine_sim ? BASE("1s") : BASE("300ms");
     hl_bench_require(hl_scenario_parse("base", base, strlen(base), &bench.scenario, &error) == HL_STATUS_OK,
                      "read the base configuration");
+    bench.scenario->cases[0].config.world.gpus = gpus;
     require_all_troubles();
     uint64_t random = hl_random_stream(seed, 0, 0);
     for (uint64_t i = 0; i < cases; i++)

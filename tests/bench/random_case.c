@@ -51,8 +51,12 @@ static void draw_sizes(struct hl_schedule *s, uint64_t *random)
 
 static void draw_healthy(struct hl_config *c, uint64_t *random)
 {
-    c->world.ranks = 2 << draw(random, 0, 2);
+    const int ranks = 2 << draw(random, 0, 2);
+    c->world.ranks = c->world.gpus ? c->world.gpus : ranks;
     c->subject.backend = (enum hl_backend)draw(random, HL_BACKEND_MNNVL, HL_BACKEND_NCCL);
+    if (c->world.gpus &&
+        c->subject.backend == HL_BACKEND_NCCL) /* NCCL itself: each of its hangs costs seconds */
+        c->subject.backend = HL_BACKEND_MNNVL;
     c->subject.strategy = (enum hl_strategy)draw(random, 0, HL_STRATEGY_COUNT - 1);
     c->subject.dtype = (enum hl_dtype)draw(random, 0, HL_DTYPE_COUNT - 1);
     c->subject.hidden = 64u << draw(random, 0, 7);
@@ -109,6 +113,8 @@ static void draw_needs(struct hl_random_case *r, uint64_t *random)
     switch (r->trouble) {
     case HL_TROUBLE_SWAP_ORDER: c->subject.workspaces = 2; break;
     case HL_TROUBLE_ONE_THREAD: c->world.launch_queue = draw_log(random, 1, 64); break;
+    case HL_TROUBLE_KILL_RANK:
+    case HL_TROUBLE_STOP_RANK: c->world.placement = HL_PLACEMENT_PROCESS; break;
     case HL_TROUBLE_DRIVER_STALL:
     case HL_TROUBLE_HOST_BLOCK:
         c->world.placement = draw_bool(random) ? HL_PLACEMENT_VIRTUAL : HL_PLACEMENT_PROCESS;

@@ -78,7 +78,8 @@ struct hl_random_case {
 };
 
 /* Draws a case of the given trouble from `random`, on top of `base`. Its watchdog's threshold has to be far
- * longer than a healthy rank is ever late; delays are drawn around it. */
+ * longer than a healthy rank is ever late; delays are drawn around it. A base with world.gpus gets so many
+ * ranks, one a GPU, and calls of mnnvl and trtllm only. */
 enum hl_status hl_random_case_draw(const struct hl_config *base, enum hl_trouble trouble, uint64_t *random,
                                    struct hl_random_case *ret_case, struct hl_error *error);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CBIDS 2048                 /* CUPTI of CUDA 13.0 has 814; later ones have more */
@@ -98,12 +99,24 @@ static void on_enter(enum hl_api api, CUpti_CallbackId id, const CUpti_CallbackD
         hl_events_capture(true);
 }
 
+/* The precise clock is more than half of what a callback costs, so it is read when a launch is entered; the
+ * coarse one, a few milliseconds late, tells whether that was long ago, for a launch can wait for room in its
+ * queue or load a module. */
+static uint64_t time_of_launch(const struct hl_page_thread *thread)
+{
+    struct timespec coarse;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &coarse);
+    const uint64_t left_ns = (uint64_t)coarse.tv_sec * 1000000000u + (uint64_t)coarse.tv_nsec;
+    const uint64_t entered_ns = atomic_load(&thread->since_ns);
+    return left_ns > entered_ns ? left_ns : entered_ns;
+}
+
 static void on_launched(enum hl_api api, CUpti_CallbackId id, const CUpti_CallbackData *data,
                         const struct hl_page_thread *thread)
 {
     struct hl_page *page = hl_watcher.page;
     const struct launch from = read_launch(api, id, data->functionParams);
-    const uint64_t now_ns = hl_now_ns();
+    const uint64_t now_ns = time_of_launch(thread);
     const uint32_t stream =
         hl_page_stream(page, (uint64_t)(uintptr_t)data->context, handle_of(from.stream), now_ns);
     if (stream == HL_PAGE_NONE)

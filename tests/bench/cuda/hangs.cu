@@ -2,15 +2,16 @@
 // several ways and goes on once it has been told, or it only works, and says how long that took.
 //
 //   hangs stuck HOW [N [FOLDER]]   N times: stand still until FOLDER/<n>/verdict.json is there; print how
-//   long
-//                                  that was after the last launch, in ms. Without FOLDER: stand still for
-//                                  ever
-//   hangs work eager|graph ROUNDS  ROUNDS of 2000 kernels of about 3 us; print the fastest, in us a kernel
+//                                  long that was after the first launch, in ms. HOW all: each way in turn.
+//                                  Without FOLDER: stand still for ever
+//   hangs work -                   a line with graph, eager or long on standard input: as many kernels; print
+//                                  us a kernel, the median of rounds
 //   hangs slow|sleep|resume SECONDS
 #include <cuda_runtime.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -104,44 +105,77 @@ static void stand_still(const char *how)
     }
 }
 
+// The number of a file in its file system, which changes when the file is replaced; 0: there is none.
+static ino_t inode_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+// Until the file is another one than `former`; false: not within `limit_ms`.
+static bool wait_for_change(const char *path, ino_t former, double limit_ms)
+{
+    const double start_ms = now_ms();
+    while (inode_of(path) == former) {
+        if (now_ms() - start_ms > limit_ms)
+            return false;
+        usleep(200);
+    }
+    return true;
+}
+
 static void stuck(const char *how, int n, const char *folder)
 {
+    static const char *const ways[] = { "graph", "direct", "queue", "event" };
     for (int i = 0; i < n; i++) {
         char path[512];
+        const char *way = strcmp(how, "all") ? how : ways[i % 4];
         *flag = 0;
         const double start_ms = now_ms();
-        stand_still(how);
+        stand_still(way);
         if (!folder) {
             CHECK(cudaDeviceSynchronize());
             continue;
         }
         snprintf(path, sizeof path, "%s/%d/verdict.json", folder, i);
-        while (access(path, F_OK) != 0 && now_ms() - start_ms < 5000)
-            usleep(200);
-        printf("%.3f\n", now_ms() - start_ms);
-        fflush(stdout);
+        const bool seen = wait_for_change(path, 0, 5000);
+        const double took_ms = now_ms() - start_ms;
+        const ino_t bundle = inode_of(path);
         *flag = 1;
         CHECK(cudaDeviceSynchronize());
-        usleep(30000); // the watchdog sees it go on
+        if (!seen)
+            fprintf(stderr, "hang %d (%s) was not reported\n", i, way);
+        else if (!wait_for_change(path, bundle, 1000)) // once it goes on, the bundle says so
+            fprintf(stderr, "hang %d (%s) was not amended\n", i, way);
+        printf("%s %.3f\n", way, seen ? took_ms : -1);
+        fflush(stdout);
     }
 }
 
+// A round: 2000 kernels of about 2.7 us, which is less than a launch takes; of 11 us for long, which is more.
 static double round_of_work(const char *how, cudaGraphExec_t many)
 {
+    const long long cycles = !strcmp(how, "long") ? 20000 : 4000;
     const double start_ms = now_ms();
     for (int i = 0; i < 20; i++)
         if (!strcmp(how, "graph"))
             CHECK(cudaGraphLaunch(many, stream));
         else
             for (int k = 0; k < 100; k++)
-                busy<<<1, 32, 0, stream>>>(4000);
+                busy<<<1, 32, 0, stream>>>(cycles);
     CHECK(cudaStreamSynchronize(stream));
     return (now_ms() - start_ms) * 1e3 / 2000;
 }
 
-static void do_work(const char *how, int rounds)
+static int compare(const void *a, const void *b)
 {
-    double best = 1e9;
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void do_work()
+{
+    char how[16];
     cudaGraph_t graph;
     cudaGraphExec_t many;
     CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
@@ -149,11 +183,16 @@ static void do_work(const char *how, int rounds)
         busy<<<1, 32, 0, stream>>>(4000);
     CHECK(cudaStreamEndCapture(stream, &graph));
     CHECK(cudaGraphInstantiate(&many, graph, 0));
-    for (int i = 0; i < rounds; i++) {
-        const double us = round_of_work(how, many);
-        best = us < best ? us : best;
+    printf("ready\n");
+    fflush(stdout);
+    while (scanf("%15s", how) == 1) {
+        double us[5];
+        for (int i = 0; i < 5; i++)
+            us[i] = round_of_work(how, many);
+        qsort(us, 5, sizeof us[0], compare);
+        printf("%.4f\n", us[2]);
+        fflush(stdout);
     }
-    printf("%.4f\n", best);
 }
 
 int main(int argc, char **argv)
@@ -164,7 +203,7 @@ int main(int argc, char **argv)
     if (!strcmp(what, "stuck")) {
         stuck(how, argc > 3 ? atoi(argv[3]) : 1, argc > 4 ? argv[4] : NULL);
     } else if (!strcmp(what, "work")) {
-        do_work(how, argc > 3 ? atoi(argv[3]) : 10);
+        do_work();
     } else if (!strcmp(what, "slow")) { // kernels of 0.1 s each
         for (int i = 0; i < (int)(seconds * 10); i++)
             busy<<<1, 1, 0, stream>>>(170000000);

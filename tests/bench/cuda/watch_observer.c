@@ -1,0 +1,92 @@
+/* What watching does to a race: the share of first calls that hang (`calls race`) when nobody looks, and
+ * under each level of detail. The program itself tells a hang, by a time limit and without any tool, so what
+ * counts is the same for all; they take turns of 50 trials, with the same delays.
+ *
+ * "marks" is `watchdog.detail: light` of `hanglab run`: the harness's own feed, without CUPTI. */
+#include <math.h>
+#include <string.h>
+#include "watch_bench.h"
+
+#define TRIALS 50
+#define RATE 0.10
+#define FIRST_WINDOW_NS 30000
+
+struct candidate {
+    const char *name;
+    struct hl_watching watching;
+    bool marked;
+    struct hl_server calls;
+    int trials, hung;
+};
+
+static void race(struct candidate *c, unsigned window_ns)
+{
+    char line[64];
+    snprintf(line, sizeof line, "race %d %d %u", c->marked, TRIALS, window_ns);
+    c->hung += (int)hl_server_ask(&c->calls, line);
+    c->trials += TRIALS;
+}
+
+/* Wilson, 95 %. */
+static void print(const struct candidate *c)
+{
+    const double z = 1.96, n = c->trials, p = c->hung / n;
+    const double middle = (p + z * z / (2 * n)) / (1 + z * z / n);
+    const double half = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n);
+    printf("%-44s %6d of %5d  %5.1f %%   [%.1f, %.1f]\n", c->name, c->hung, c->trials, p * 100,
+           (middle - half) * 100, (middle + half) * 100);
+}
+
+/* A trial hangs when the fill comes later than some time, which the share of hangs tells. */
+static unsigned find_window(struct candidate *nobody)
+{
+    double window_ns = FIRST_WINDOW_NS;
+    for (int step = 0; step < 3; step++) {
+        nobody->trials = nobody->hung = 0;
+        for (int i = 0; i < 8; i++)
+            race(nobody, (unsigned)window_ns);
+        const double late_ns = window_ns * (1 - (double)nobody->hung / nobody->trials);
+        window_ns = late_ns > 100 ? late_ns / (1 - RATE) : 100;
+    }
+    nobody->trials = nobody->hung = 0;
+    printf("the fill of a workspace comes up to %.0f ns late\n", window_ns);
+    return (unsigned)window_ns;
+}
+
+static void start(struct candidate *all, int n)
+{
+    for (int i = 0; i < n; i++)
+        hl_server_start(&all[i].calls, "calls", &all[i].watching);
+    for (int i = 0; i < n; i++)
+        hl_server_wait(&all[i].calls);
+}
+
+static void take_turns(struct candidate *all, int n, int turns, unsigned window_ns)
+{
+    for (int t = 0; t < turns; t++)
+        for (int i = 0; i < n; i++)
+            race(&all[t % 2 ? n - 1 - i : i], window_ns);
+    for (int i = 0; i < n; i++) {
+        print(&all[i]);
+        hl_server_stop(&all[i].calls);
+    }
+}
+
+void hl_bench_observer(int turns)
+{
+    static const char quiet[] = "-t 10s"; /* these hangs are released by the program itself */
+    struct candidate all[] = {
+        { .name = "none" },
+        { .name = "none, again" },
+        { .name = "marks (hanglab run, light)", .marked = true },
+        { .name = "light", .watching = { HL_WAY_HANGLAB, HL_LEVEL_LIGHT, quiet } },
+        { .name = "cupti", .watching = { HL_WAY_HANGLAB, HL_LEVEL_CUPTI, quiet } },
+        { .name = "node", .watching = { HL_WAY_HANGLAB, HL_LEVEL_NODE, quiet } },
+        { .name = "bare subscriber, light", .watching = { HL_WAY_BARE, HL_LEVEL_LIGHT, NULL } },
+        { .name = "bare subscriber, node", .watching = { HL_WAY_BARE, HL_LEVEL_NODE, NULL } },
+        { .name = "pc", .watching = { HL_WAY_HANGLAB, HL_LEVEL_PC, quiet } },
+    };
+    start(all, 9);
+    const unsigned window_ns = find_window(&all[0]);
+    take_turns(all, 9, turns, window_ns);
+}

@@ -1,0 +1,218 @@
+/* The watchdog of `hanglab run` on fused allreduces: how long from a hang's last progress to its finished
+ * bundle, over causes and levels of detail; and what a run pays for being looked at.
+ *
+ * Latency is read from three clocks: how long nothing had moved when the evidence was collected (the bundle
+ * says so), and how long it took from there until the engine was told to end the run, which is when the
+ * bundle stands. */
+#include "watch_bench.h"
+#include <jansson.h>
+#include <string.h>
+#include <time.h>
+#include "../../../framework/campaign/run.h"
+#include "../../../framework/engine/cuda/cuda.h"
+#include "../../../framework/fault/weave.h"
+#include "../../../watchdog/watch.h"
+
+#define HANGS_MAX 1024
+#define PAIRS 40
+#define BLIND_MS 40 /* a healthy run has ended by then */
+
+static const char hangs_text[] =
+    "hanglab: 1\nname: hangs\nworld: {ranks: 4}\n"
+    "subject: {hidden: 4096, sentinel_compare: bits}\n"
+    "schedule: {mode: eager, layers: 2, sizes: [16, 8], replays: 4, padding: false}\n"
+    "watchdog: {threshold: 50ms}\n"
+    "faults: [{fault: none, rank: 1, call: 9}]\n"
+    "matrix:\n"
+    "  kind:\n"
+    "    skip-call: {faults.0.fault: skip-call, schedule.mode: full}\n"
+    "    sentinel: {subject.sentinel_compare: float-ftz, payload.rows: pattern, payload.pattern: subnormal}\n"
+    "    drop-store: {subject.mutant: drop-store}\n"
+    "    missed-arrival: {subject.mutant: missed-arrival}\n"
+    "    host-block: {faults.0.fault: host-block}\n"
+    "    stall-stream: {faults.0.fault: stall-stream}\n"
+    "    other-strategy: {faults.0.fault: other-strategy}\n"
+    "    wrong-group: {faults.0.fault: wrong-group}\n";
+
+static const char healthy_text[] = "hanglab: 1\nname: healthy\nworld: {ranks: 4}\n"
+                                   "subject: {hidden: 4096, sentinel_compare: bits}\n"
+                                   "schedule: {mode: full, layers: 4, sizes: [16, 4], replays: 100}\n";
+
+static struct hl_scenario *parse(const char *text)
+{
+    struct hl_scenario *scenario;
+    struct hl_error error = { 0 };
+    const enum hl_status status = hl_scenario_parse("bench", text, strlen(text), &scenario, &error);
+    hl_bench_require(status == HL_STATUS_OK, error.message);
+    return scenario;
+}
+
+/*
+ * Latency
+ */
+
+/* The engine, with a clock on when it was looked at last and when it was told to end. */
+static double looked_s, ended_s;
+
+static enum hl_run_state timed_advance(struct hl_run *run, uint64_t slice_ns, uint64_t *ret_now_ns)
+{
+    const enum hl_run_state state = hl_engine_cuda.advance(run, slice_ns, ret_now_ns);
+    looked_s = hl_bench_now_s();
+    return state;
+}
+
+static void timed_end(struct hl_run *run)
+{
+    ended_s = hl_bench_now_s();
+    hl_engine_cuda.end(run);
+}
+
+static double stalled_ms(const char *bundle)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/verdict.json", bundle);
+    json_t *json = json_load_file(path, 0, NULL);
+    hl_bench_require(json != NULL, "a bundle has no verdict.json");
+    const double ms = (double)json_integer_value(json_object_get(json, "stalled_ns")) / 1e6;
+    json_decref(json);
+    return ms;
+}
+
+/* One hang; its latency in ms, or -1: it did not hang, or was not kept. */
+static double hang_ms(const struct hl_scenario *scenario, const struct hl_case *c, int run, int *known)
+{
+    struct hl_engine timed = hl_engine_cuda;
+    struct hl_run_result result;
+    struct hl_error error = { 0 };
+    timed.advance = timed_advance;
+    timed.end = timed_end;
+    const struct hl_run_options options = { .engine = &timed, .seed = 1, .out_dir = hl_bench_folder() };
+    const enum hl_status status =
+        hl_run_once(scenario, c, &options, run, HL_VERDICT_SKIPPED, &result, &error);
+    hl_bench_require(status == HL_STATUS_OK, error.message);
+    if (result.finding.verdict != HL_VERDICT_HANG || !result.bundle)
+        fprintf(stderr, "%s, run %d: %s %s\n", c->id, run, result.finding.summary, result.bundle_error);
+    double ms = -1;
+    if (result.finding.verdict == HL_VERDICT_HANG && result.bundle) {
+        ms = stalled_ms(result.bundle) + (ended_s - looked_s) * 1e3;
+        *known += result.finding.cause != HL_CAUSE_UNKNOWN;
+    }
+    hl_run_result_finish(&result);
+    return ms;
+}
+
+static void measure_latency(struct hl_scenario *scenario, enum hl_detail detail, int rounds)
+{
+    static double ms[HANGS_MAX];
+    char what[64];
+    int n = 0, known = 0;
+    const char *level = detail == HL_DETAIL_LIGHT ? "light" : hl_levels[detail - HL_DETAIL_LIGHT];
+    for (int round = 0; round < rounds; round++)
+        for (size_t i = 0; i < scenario->n_cases && n < HANGS_MAX; i++) {
+            scenario->cases[i].config.watchdog.detail = detail;
+            ms[n] = hang_ms(scenario, &scenario->cases[i], round, &known);
+            if (round == 0)
+                printf("  %-42s %14.3f  ms\n", scenario->cases[i].id, ms[n]);
+            n += ms[n] >= 0; /* some are races */
+        }
+    hl_bench_require(n > 0, "nothing hangs");
+    hl_cuda_stop_runner(); /* a level has processes of its own */
+    qsort(ms, (size_t)n, sizeof *ms, hl_bench_compare);
+    printf("%s: %d hangs, with a known cause %d\n", level, n, known);
+    snprintf(what, sizeof what, "run, %s: progress to bundle, median", level);
+    hl_bench_row(what, ms[n / 2], "ms", HL_BENCH_AT_MOST, 100);
+    printf("%-44s %14.3f  ms\n", "  90 of 100", ms[n * 90 / 100]);
+    snprintf(what, sizeof what, "run, %s: progress to bundle, p99", level);
+    hl_bench_row(what, ms[n * 99 / 100], "ms", HL_BENCH_AT_MOST, 300);
+    printf("%-44s %14.3f  ms\n", "  the longest", ms[n - 1]);
+}
+
+/*
+ * What looking costs
+ */
+
+/* First begin and last end of the calls, by the GPU's own marks: the same clock, whoever looks. */
+struct span {
+    struct hl_watch *watch;
+    uint64_t begin_ns, end_ns, calls;
+};
+
+static void on_event(void *user, const struct hl_event *event)
+{
+    struct span *span = user;
+    if (event->kind == HL_EVENT_CALL_BEGIN && event->time_ns < span->begin_ns)
+        span->begin_ns = event->time_ns;
+    if (event->kind == HL_EVENT_CALL_END) {
+        span->end_ns = event->time_ns;
+        span->calls++;
+    }
+    if (span->watch)
+        hl_watch_event(span->watch, event);
+}
+
+/* A run that is looked at as `hanglab run` does, or by nobody until it has ended; us a call. */
+static double run_us(const struct hl_config *config, uint64_t seed, bool watched)
+{
+    struct hl_program *program;
+    struct hl_run *run;
+    struct hl_error error = { 0 };
+    struct span span = { .begin_ns = UINT64_MAX };
+    uint64_t now_ns = 0;
+    hl_bench_require(hl_program_create(config, seed, &program, &error) == HL_STATUS_OK, error.message);
+    if (watched)
+        span.watch = hl_watch_create(program->ranks, program->n_workspaces, 0);
+    const struct hl_run_spec spec = { config, program, seed, { on_event, &span } };
+    hl_bench_require(hl_engine_cuda.start(&spec, &run, &error) == HL_STATUS_OK, error.message);
+    if (!watched)
+        nanosleep(&(struct timespec){ .tv_nsec = BLIND_MS * 1000000L }, NULL);
+    enum hl_run_state state;
+    int looks = 0;
+    do {
+        state = hl_engine_cuda.advance(run, 1000000, &now_ns);
+        hl_bench_require(!span.watch || !hl_watch_stalled(span.watch, now_ns), "a healthy run stands still");
+    } while (state == HL_RUN_GOING && ++looks < 10000);
+    hl_bench_require(state == HL_RUN_ENDED, "a healthy run does not end");
+    hl_bench_require(watched || looks == 0, "a run took longer than nobody looked");
+    hl_engine_cuda.end(run);
+    const int ranks = program->ranks;
+    if (span.watch)
+        hl_watch_destroy(span.watch);
+    hl_program_destroy(program);
+    return (double)(span.end_ns - span.begin_ns) / 1e3 / ((double)span.calls / ranks);
+}
+
+static void measure_looking(void)
+{
+    struct hl_scenario *healthy = parse(healthy_text);
+    const struct hl_config *config = &healthy->cases[0].config;
+    double percent[PAIRS], us[PAIRS];
+    run_us(config, 1, true);
+    for (int i = 0; i < PAIRS; i++) {
+        double on, off;
+        if (i % 2)
+            on = run_us(config, (uint64_t)i, true);
+        off = run_us(config, (uint64_t)i, false);
+        if (i % 2 == 0)
+            on = run_us(config, (uint64_t)i, true);
+        us[i] = off;
+        percent[i] = (on / off - 1) * 100;
+    }
+    qsort(us, PAIRS, sizeof *us, hl_bench_compare);
+    qsort(percent, PAIRS, sizeof *percent, hl_bench_compare);
+    printf("%-44s %14.3f  us a call\n", "hanglab run, nobody looks", us[PAIRS / 2]);
+    hl_bench_row("hanglab run, light: looked at", percent[PAIRS / 2], "%", HL_BENCH_AT_MOST, 2);
+    /* The 14th and 27th of 40 enclose the median with 96 %. */
+    printf("%-44s [%.2f, %.2f] %%\n", "  95 %", percent[13], percent[26]);
+    hl_scenario_destroy(healthy);
+}
+
+void hl_bench_runs(int rounds)
+{
+    static const enum hl_detail details[] = { HL_DETAIL_LIGHT, HL_DETAIL_CUPTI, HL_DETAIL_NODE,
+                                              HL_DETAIL_PC };
+    measure_looking();
+    struct hl_scenario *hangs = parse(hangs_text);
+    for (int i = 0; i < 4; i++)
+        measure_latency(hangs, details[i], i == 0 ? rounds : (rounds + 3) / 4);
+    hl_scenario_destroy(hangs);
+}

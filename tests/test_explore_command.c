@@ -44,10 +44,29 @@ Test(explore_command, an_interrupt_leaves_a_checkpoint_and_a_partial_verdict)
         "hanglab explore large.yaml --no-reduction --states 1 --time-budget 1s --checkpoint kept --resume "
         "--format json",
         3);
-    json_t *object = json_loads(c.out, 0, NULL);
+    json_t *object = json_loads(c.out, JSON_DISABLE_EOF_CHECK, NULL);
     cr_assert_not_null(object, "%s", c.out);
     cr_expect_gt(json_integer_value(json_object_get(object, "states")), 1000);
     json_decref(object);
+}
+
+Test(explore_command, says_of_many_cases_how_they_were_answered)
+{
+    command_expect(&c,
+                   "hanglab explore \"$HANGLAB_SOURCE\"/scenarios/catalogue/host-delay.yaml --ranks 3 "
+                   "--filter 'twin=late by 500 ms'",
+                   3);
+    command_said(&c, "unseen     time: ");
+    command_said(&c, "otherwise; 9 whose cause no search sees; 0 not decided; 0 refused");
+    command_expect(&c, "hanglab explore large.yaml late.yaml --ranks 3 --tokens 1 --format json", 1);
+    command_said(&c, "\"type\":\"summary\",\"cases\":2,\"ok\":1,\"otherwise\":1,");
+    command_expect(&c,
+                   "hanglab explore \"$HANGLAB_SOURCE\"/scenarios/catalogue/other-size.yaml --tokens 2 "
+                   "--filter 'twin=more tokens' --filter schedule.mode=full --format json",
+                   64);
+    command_said(&c, "\"answer\":\"refused\"");
+    command_said(&c, "take --tokens 3");
+    command_said(&c, "\"refused\":3,\"exit\":64");
 }
 
 Test(explore_command, a_resume_without_a_checkpoint_begins)
@@ -68,7 +87,7 @@ Test(explore_command, finds_the_same_hang_for_any_jobs)
         char line[128];
         snprintf(line, sizeof line, "hanglab explore late.yaml --random 20000 --jobs %d --format json", jobs);
         command_expect(&c, line, 1);
-        json_t *object = json_loads(c.out, 0, NULL);
+        json_t *object = json_loads(c.out, JSON_DISABLE_EOF_CHECK, NULL);
         cr_assert_not_null(object);
         json_object_del(object, "wall_s");
         char *text = json_dumps(object, JSON_SORT_KEYS);
@@ -86,7 +105,7 @@ Test(explore_command, the_results_have_the_lanes_and_what_decides)
     command_said(&c, "The order of two steps decides");
     command_said(&c, "As a page: left/report.html");
     command_expect(&c, "cat left/results.jsonl", 0);
-    json_t *object = json_loads(c.out, 0, NULL);
+    json_t *object = json_loads(c.out, JSON_DISABLE_EOF_CHECK, NULL);
     cr_assert_not_null(object);
     cr_expect_eq(json_array_size(json_object_get(object, "schedule")),
                  (size_t)json_integer_value(json_object_get(object, "turns")));
@@ -108,7 +127,7 @@ static int hangs_of(const char *file, int runs)
     snprintf(line, sizeof line,
              "hanglab run %s --engine sim --runs %d --seed 77 --format json --out o | head -1", file, runs);
     command_expect(&c, line, 0);
-    json_t *object = json_loads(c.out, 0, NULL);
+    json_t *object = json_loads(c.out, JSON_DISABLE_EOF_CHECK, NULL);
     cr_assert_not_null(object, "%s", c.out);
     const int hangs = (int)json_integer_value(json_object_get(object, "hangs"));
     json_decref(object);

@@ -56,6 +56,67 @@ Test(programs, of_faults_end_as_their_scenarios_say)
         expect_as_written(files[i], 3);
 }
 
+/* What a search shrinks must leave what the case is about: half of a grid, another size, buffers that are too
+ * small; and a fault of the fourth rank among three. */
+Test(programs, of_faults_of_sizes_end_as_their_scenarios_say)
+{
+    static const char *const files[] = { "catalogue/grid-mismatch", "catalogue/other-size",
+                                         "catalogue/small-workspace", "catalogue/stray-store",
+                                         "catalogue/other-strategy" };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        expect_as_written(files[i], 3);
+}
+
+Test(programs, of_devices_that_start_nothing_end_as_their_scenarios_say)
+{
+    static const char *const files[] = { "catalogue/driver-stall", "catalogue/foreign-spin",
+                                         "catalogue/serialise-launches" };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        expect_as_written(files[i], 3);
+}
+
+static const struct hl_case *find_case(const struct hl_scenario *scenario, const char *part)
+{
+    for (size_t i = 0; i < scenario->n_cases; i++)
+        if (strstr(scenario->cases[i].id, part))
+            return &scenario->cases[i];
+    cr_assert(false, "no case %s", part);
+    return NULL;
+}
+
+Test(programs, whose_fault_a_cap_would_take_away_are_refused)
+{
+    struct hl_scenario *scenario = load("catalogue/other-size");
+    struct hl_cover_options options = { .programs = true, .ranks = 3, .tokens_max = 2 };
+    struct hl_cover cover;
+    struct hl_error error;
+    const struct hl_config *config =
+        &find_case(scenario, "twin=more tokens,subject.backend=mnnvl,schedule.mode=full")->config;
+    cr_assert_eq(hl_cover_make(config, &options, &cover, &error), HL_STATUS_USAGE);
+    cr_expect_not_null(strstr(error.message, "take --tokens 3"), "%s", error.message);
+    options.tokens_max = 3;
+    cr_expect_eq(hl_cover_make(config, &options, &cover, &error), HL_STATUS_OK);
+    options.programs = false;
+    hl_scenario_destroy(scenario);
+    scenario = load("catalogue/kill-rank");
+    cr_assert_eq(hl_cover_make(&scenario->cases[0].config, &options, &cover, &error), HL_STATUS_USAGE);
+    cr_expect_not_null(strstr(error.message, "without --calls"), "%s", error.message);
+    hl_scenario_destroy(scenario);
+}
+
+/* A mutant strikes where the file says, not at its usual place. */
+Test(programs, of_mutants_strike_where_the_file_says)
+{
+    struct hl_scenario *scenario = load("catalogue/drop-store");
+    struct hl_config config = find_case(scenario, "subject.mutant=drop-store")->config;
+    config.subject.strike.call = 9;
+    struct hl_portfolio p = search(&config, 3);
+    cr_expect_eq(p.answer, HL_ANSWER_HANG);
+    cr_expect_gt(p.explored.strikes, 0);
+    hl_portfolio_finish(&p);
+    hl_scenario_destroy(scenario);
+}
+
 Test(programs, of_sglang_23402_end_as_it_says) { expect_as_written("seed/sglang-23402", 3); }
 
 /* What the simulator's feed says of the calls of each rank, in the order in which they begin. */

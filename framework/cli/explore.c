@@ -207,29 +207,31 @@ static enum hl_status search(const struct hl_explore_arguments *a, struct hl_exp
 /* Exit code of a case: 1 an unexpected hang, 2 unexpected wrong sums, 3 nothing certain. */
 static int code_of(const struct hl_explore_found *f)
 {
-    const enum hl_verdict expected = f->c->expected.verdict;
-    switch (f->search.answer) {
-    case HL_ANSWER_HANG: return expected == HL_VERDICT_HANG ? 0 : 1;
-    case HL_ANSWER_CORRUPT: return expected == HL_VERDICT_CORRUPT ? 0 : 2;
-    case HL_ANSWER_PROVEN_FREE: return expected == HL_VERDICT_HANG || expected == HL_VERDICT_CORRUPT ? 3 : 0;
-    default: return 3;
-    }
+    if (hl_explore_is_as_expected(f))
+        return 0;
+    return f->search.answer == HL_ANSWER_HANG ? 1 : f->search.answer == HL_ANSWER_CORRUPT ? 2 : 3;
 }
 
 /* As one line on stdout, and among the results. */
-static enum hl_status keep_json(const struct hl_explore_arguments *a, const struct hl_explore_found *f,
-                                struct hl_error *error)
+static void keep_json(const struct hl_explore_arguments *a, json_t *object)
 {
-    json_t *object;
-    const enum hl_status status = hl_explore_json(f, &object, error);
-    if (status)
-        return status;
     if (a->json) {
         json_dumpf(object, stdout, JSON_COMPACT);
         putchar('\n');
     }
     json_array_append_new(a->results, object);
-    return HL_STATUS_OK;
+}
+
+/* A case that a search does not take is a result, too: among many, it is told from those that were proven. */
+static int refuse(struct hl_explore_arguments *a, const struct hl_case *c, const struct hl_error *error)
+{
+    struct hl_error named;
+    a->tally.cases++;
+    a->tally.refused++;
+    if (a->json || a->out)
+        keep_json(a, hl_explore_refused_json(c, error));
+    hl_fail(&named, error->status, "%s: %s", c->id, error->message);
+    return hl_complain(&named);
 }
 
 static int write_lines(void *user, FILE *out)
@@ -303,13 +305,17 @@ static int explore_case(struct hl_explore_arguments *a, const struct hl_campaign
     const struct hl_case *c = item->c;
     struct hl_explore_found f = { .c = c };
     struct hl_error error;
+    json_t *object = NULL;
     enum hl_status status = search(a, &f, &error);
     if (status)
-        return hl_complain(&error);
+        return status == HL_STATUS_USAGE ? refuse(a, c, &error) : hl_complain(&error);
+    hl_explore_tally_add(&a->tally, &f);
     if (f.search.answer == HL_ANSWER_HANG)
         status = tell_hang(a, &f, &error);
     if (!status && (a->json || a->out))
-        status = keep_json(a, &f, &error);
+        status = hl_explore_json(&f, &object, &error);
+    if (object)
+        keep_json(a, object);
     if (!status && !a->json)
         status = hl_explore_write_text(&f, &error);
     if (!status && a->scenario && f.search.answer == HL_ANSWER_HANG)
@@ -417,6 +423,8 @@ static int explore_all(struct hl_explore_arguments *a)
         fflush(stdout);
     }
     hl_inputs_finish(&inputs);
+    if (!a->schedule && !a->exports)
+        hl_explore_tally_write(&a->tally, a->json, code);
     return code;
 }
 

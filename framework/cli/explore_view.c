@@ -24,6 +24,13 @@ static const char *promise_name(enum hl_promise promise)
     return names[promise];
 }
 
+/* A list under one heading. */
+static void write_lines(const char *heading, const char *lines)
+{
+    for (const char *line = lines; *line; line = strchr(line, '\n') + 1)
+        printf("  %s %.*s\n", line == lines ? heading : "          ", (int)strcspn(line, "\n"), line);
+}
+
 static void write_covered(const struct hl_explore_found *f)
 {
     const struct hl_cover *cover = &f->search.cover;
@@ -37,9 +44,8 @@ static void write_covered(const struct hl_explore_found *f)
            promise_name(cover->spec.promise), cover->spec.pdl ? "on" : "off");
     for (int i = 0; i < cover->n_payloads; i++)
         printf("  %s %s\n", i ? "          " : "payload   ", cover->payload_names[i]);
-    for (const char *line = cover->notes; *line; line = strchr(line, '\n') + 1)
-        printf("  %s %.*s\n", line == cover->notes ? "not       " : "          ", (int)strcspn(line, "\n"),
-               line);
+    write_lines("not       ", cover->notes);
+    write_lines("unseen    ", cover->unseen);
 }
 
 /* The weakest promise about CTAs under which the case ends. */
@@ -87,6 +93,27 @@ static void write_searched(const struct hl_explore_found *f)
            (double)p->states * (double)p->states / 6.8e38 + 1e-30);
 }
 
+static void write_corrupt(const struct hl_explored *e)
+{
+    if (e->strays)
+        printf("  %llu times a row was stored outside of the buffers.\n", (unsigned long long)e->strays);
+    if (e->wrong_sums)
+        printf("  %llu sums are not those of the rows that the ranks sent in these calls.\n",
+               (unsigned long long)e->wrong_sums);
+    putchar('\n');
+}
+
+static void write_proven(const struct hl_explore_found *f)
+{
+    printf("  No schedule of this hangs.");
+    if (!hl_explore_is_as_expected(f))
+        printf(" The file expects %s: %s", hl_words_name(&hl_words_verdicts, f->c->expected.verdict),
+               f->search.cover.unseen[0]
+                   ? "it comes of what no search sees."
+                   : "it does not come from the order of steps,\n  or not at this size.");
+    puts("\n");
+}
+
 static void write_answer(const struct hl_explore_found *f)
 {
     const struct hl_explored *e = &f->search.explored;
@@ -103,13 +130,9 @@ static void write_answer(const struct hl_explore_found *f)
     if (f->search.answer == HL_ANSWER_HANG)
         printf("  %s\n\n  %u steps in %u turns:\n\n", f->story.sentence, f->story.steps, f->story.blocks);
     else if (f->search.answer == HL_ANSWER_PROVEN_FREE)
-        puts(f->c->expected.verdict == HL_VERDICT_HANG ? "  No schedule of this hangs. The file expects a "
-                                                         "hang: it does not come from the order of steps,\n"
-                                                         "  or not at this size.\n"
-                                                       : "  No schedule of this hangs.\n");
+        write_proven(f);
     else if (f->search.answer == HL_ANSWER_CORRUPT)
-        printf("  %llu sums are not those of the rows that the ranks sent in these calls.\n\n",
-               (unsigned long long)e->wrong_sums);
+        write_corrupt(e);
     else if (f->search.states)
         puts("  Nothing is proven: raise --states or --time-budget, or take fewer ranks or tokens.\n");
     else
@@ -210,18 +233,38 @@ static void add_walked(json_t *object, const struct hl_walked *w)
         json_object_set_new(object, "pct_confidence", json_real(w->pct_confidence));
 }
 
+json_t *hl_explore_refused_json(const struct hl_case *c, const struct hl_error *why)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "type", "explore", "id", c->id, "answer", "refused",
+                     "expected", hl_words_name(&hl_words_verdicts, c->expected.verdict), "ok", 0, "why",
+                     why->message);
+}
+
+/* The lines, each an item. */
+static json_t *lines_json(const char *lines)
+{
+    json_t *array = json_array();
+    for (const char *line = lines; *line; line = strchr(line, '\n') + 1)
+        json_array_append_new(array, json_stringn(line, strcspn(line, "\n")));
+    return array;
+}
+
 enum hl_status hl_explore_json(const struct hl_explore_found *f, json_t **ret_object, struct hl_error *error)
 {
     const struct hl_portfolio *p = &f->search;
     json_t *object = json_pack(
-        "{s:s, s:s, s:s, s:i, s:i, s:s, s:i, s:s, s:s, s:b, s:s, s:I, s:b, s:f}", "type", "explore", "id",
-        f->c->id, "answer", answer_name(p->answer), "ranks", p->cover.spec.ranks, "ctas", (int)p->ctas,
-        "calls", p->cover.calls, "rounds", (int)p->cover.rounds, "memory", "sc", "progress",
-        promise_name(p->cover.spec.promise), "pdl", p->cover.spec.pdl, "payload", p->payload, "states",
-        (json_int_t)p->states, "reduced", p->explored.reduced, "wall_s", p->seconds + p->walked.seconds);
+        "{s:s, s:s, s:s, s:s, s:b, s:i, s:i, s:s, s:i, s:s, s:s, s:b, s:s, s:I, s:b, s:f}", "type", "explore",
+        "id", f->c->id, "answer", answer_name(p->answer), "expected",
+        hl_words_name(&hl_words_verdicts, f->c->expected.verdict), "ok", hl_explore_is_as_expected(f),
+        "ranks", p->cover.spec.ranks, "ctas", (int)p->ctas, "calls", p->cover.calls, "rounds",
+        (int)p->cover.rounds, "memory", "sc", "progress", promise_name(p->cover.spec.promise), "pdl",
+        p->cover.spec.pdl, "payload", p->payload, "states", (json_int_t)p->states, "reduced",
+        p->explored.reduced, "wall_s", p->seconds + p->walked.seconds);
     if (!object)
         return hl_fail(error, HL_STATUS_MEMORY, "out of memory for a result");
     add_walked(object, &p->walked);
+    json_object_set_new(object, "not_covered", lines_json(p->cover.notes));
+    json_object_set_new(object, "unseen", lines_json(p->cover.unseen));
     if (p->has_frontier)
         json_object_set_new(object, "ends_under", json_string(promise_name(p->frontier)));
     const enum hl_status status = p->answer == HL_ANSWER_HANG ? add_hang(object, f, error) : HL_STATUS_OK;

@@ -92,7 +92,7 @@ static bool is_polled_by_another(const struct hl_space *s, uint32_t agent, uint3
 {
     const struct hl_layout *l = &s->layout[s->touched_workspace];
     const int rank = s->agent[agent].rank;
-    const uint32_t buffer = (at - l->buffers_at) / l->words_per_buffer;
+    const uint32_t buffer = hl_buffer_of(l, at);
     const uint32_t current =
         s->words[s->touched_workspace][rank]
                 [l->family == HL_FAMILY_TRTLLM ? (uint32_t)HL_TRTLLM_CURRENT : (uint32_t)HL_MNNVL_CURRENT];

@@ -64,6 +64,7 @@ static void put_search(struct stream *s, const struct hl_search *x)
     struct hl_explored explored = *x->out;
     explored.overwrites = x->space->overwrites;
     explored.broken_polls = x->space->broken_polls;
+    explored.strikes = x->space->strikes;
     explored.path = (struct hl_path){ 0 };
     const struct sizes sizes = {
         x->table.capacity, x->table.count, left, x->next.n, x->ways ? x->out->states : 0, bytes,

@@ -123,6 +123,23 @@ static void apply(const struct hl_fault *f, uint32_t at, uint32_t tokens_max,
     }
 }
 
+/* Is the fault one of calls? The others are of hosts, graphs and devices. */
+static bool is_of_calls(enum hl_fault_kind kind)
+{
+    switch (kind) {
+    case HL_FAULT_NONE:
+    case HL_FAULT_HOST_DELAY: /* a list of calls has no time */
+    case HL_FAULT_SKIP_CALL:
+    case HL_FAULT_EXTRA_CALL:
+    case HL_FAULT_OTHER_SIZE:
+    case HL_FAULT_OTHER_STRATEGY:
+    case HL_FAULT_SWAP_ORDER:
+    case HL_FAULT_SECOND_STREAM:
+    case HL_FAULT_LATE_MEMSET: return true;
+    default: return false;
+    }
+}
+
 static enum hl_status weave(const struct hl_config *config, uint32_t tokens_max, struct hl_cover *cover,
                             struct hl_error *error)
 {
@@ -130,9 +147,10 @@ static enum hl_status weave(const struct hl_config *config, uint32_t tokens_max,
     for (int i = 0; i < config->n_faults; i++) {
         const struct hl_fault *f = &config->faults[i];
         struct hl_space_stream_program *streams = spec->program[f->rank];
-        if (f->rank >= spec->ranks)
-            return hl_fail(error, HL_STATUS_USAGE, "a fault hits rank %d, but the search has %d ranks",
-                           f->rank, spec->ranks);
+        if (!is_of_calls(f->kind))
+            return hl_fail(error, HL_STATUS_USAGE,
+                           "the fault %s is not one of calls: search the rank programs, without --calls",
+                           hl_words_name(&hl_words_faults, f->kind));
         if (f->kind == HL_FAULT_LATE_MEMSET) {
             for (int w = spec->workspaces; w-- > 0;)
                 insert_call(&streams[0], 0, (struct hl_space_call){ .fills = true, .workspace = (uint8_t)w });
@@ -185,13 +203,14 @@ static void choose_payloads(const struct hl_config *c, struct hl_cover *cover)
     cover->n_payloads = 2;
 }
 
-static struct hl_space_spec begin_spec(const struct hl_config *c)
+static struct hl_space_spec begin_spec(const struct hl_config *c, int ranks)
 {
-    return (struct hl_space_spec){ .ranks = c->world.ranks,
+    return (struct hl_space_spec){ .ranks = ranks,
                                    .streams = 1,
                                    .dtype = c->subject.dtype,
                                    .compare = c->subject.sentinel_compare,
                                    .mutant = c->subject.mutant,
+                                   .strike = c->subject.strike,
                                    .sms = c->world.sms,
                                    .pdl = c->schedule.pdl,
                                    .one_gpu = c->world.placement == HL_PLACEMENT_VIRTUAL };
@@ -230,15 +249,60 @@ static void describe_listing(const struct hl_config *c, const struct hl_listing 
         hl_text_add(cover->calls, sizeof cover->calls, ", then %u in replays without end", l->calls_of_loop);
 }
 
+/* Executed tokens: as few as tell apart what the case is about. */
+static struct hl_listing_options choose_tokens(const struct hl_config *c,
+                                               const struct hl_cover_options *options,
+                                               const struct hl_program *program)
+{
+    struct hl_listing_options o = { .tokens_min = 1, .tokens_max = c->schedule.n_sizes > 1 ? 2 : 1 };
+    bool counts_matter = !c->workspace.checked && !hl_fits_workspace(c, c->schedule.sizes[0]);
+    for (int i = 0; i < c->n_faults; i++) {
+        counts_matter |= c->faults[i].kind == HL_FAULT_OTHER_SIZE;
+        o.splits_grids |= c->faults[i].kind == HL_FAULT_GRID_MISMATCH;
+    }
+    o.tokens_min += o.splits_grids ? 1 : 0;
+    o.tokens_max += counts_matter ? 1 : 0;
+    o.tokens_max = o.tokens_max > o.tokens_min ? o.tokens_max : o.tokens_min;
+    o.tokens_max = options->tokens_max ? options->tokens_max : o.tokens_max;
+    o.loops = !options->rounds && may_loop(c, program);
+    return o;
+}
+
+static bool is_same_list(const struct hl_space_stream_program *a, const struct hl_space_stream_program *b)
+{
+    bool same = a->n == b->n;
+    for (uint32_t i = 0; same && i < a->n; i++)
+        same = a->calls[i].tokens == b->calls[i].tokens && a->calls[i].protocol == b->calls[i].protocol &&
+               memcmp(a->calls[i].ctas, b->calls[i].ctas, sizeof a->calls[i].ctas) == 0;
+    return same;
+}
+
+/* A cap must not take away what the case is about: what would be proven then is another case. */
+static enum hl_status check_tokens(const struct hl_config *c, const struct hl_listing_options *o,
+                                   const struct hl_listing *listing, const struct hl_space_spec *spec,
+                                   struct hl_error *error)
+{
+    const char *what = listing->merges ? "between calls that fit the workspace and those that do not" : NULL;
+    for (int i = 0; i < c->n_faults; i++) {
+        const struct hl_fault *f = &c->faults[i];
+        const int other = f->rank == 0;
+        if ((f->kind == HL_FAULT_OTHER_SIZE || f->kind == HL_FAULT_GRID_MISMATCH) &&
+            is_same_list(spec->program[f->rank], spec->program[other]))
+            what = "that the fault makes between two ranks";
+    }
+    if (!what)
+        return HL_STATUS_OK;
+    return hl_fail(error, HL_STATUS_USAGE,
+                   "with at most %u tokens a call the difference is lost %s: take --tokens %u", o->tokens_max,
+                   what, o->tokens_max + 1);
+}
+
 static enum hl_status list_program(const struct hl_program *program, const struct hl_cover_options *options,
                                    struct hl_cover *cover, struct hl_error *error)
 {
     const struct hl_config *c = &program->config;
     struct hl_listing listing;
-    const struct hl_listing_options o = { .tokens_max = options->tokens_max       ? options->tokens_max
-                                                        : c->schedule.n_sizes > 1 ? 2
-                                                                                  : 1,
-                                          .loops = !options->rounds && may_loop(c, program) };
+    const struct hl_listing_options o = choose_tokens(c, options, program);
     cover->spec.workspaces = program->n_workspaces;
     enum hl_status status = check_fates(program, error);
     if (!status && program->n_streams > HL_SPACE_STREAMS_MAX)
@@ -246,9 +310,8 @@ static enum hl_status list_program(const struct hl_program *program, const struc
                          program->n_streams, HL_SPACE_STREAMS_MAX);
     if (!status)
         status = hl_listing_make(program, &o, &cover->spec, &listing, error);
-    if (!status && listing.unsearched)
-        status =
-            hl_fail(error, HL_STATUS_USAGE, "a search cannot take %s; `hanglab run` can", listing.unsearched);
+    if (!status)
+        status = check_tokens(c, &o, &listing, &cover->spec, error);
     if (status)
         return status;
     cover->rounds = listing.loops ? 0 : (uint32_t)c->schedule.replays;
@@ -266,12 +329,8 @@ static enum hl_status cover_programs(const struct hl_config *resolved, const str
     struct hl_program *program;
     if (options->rounds)
         c.schedule.replays = (int)options->rounds;
-    for (int i = 0; i < c.n_faults; i++) {
+    for (int i = 0; i < c.n_faults; i++)
         c.faults[i].probability = 1;
-        if (c.faults[i].rank >= cover->spec.ranks)
-            return hl_fail(error, HL_STATUS_USAGE, "a fault hits rank %d, but the search has %d ranks",
-                           c.faults[i].rank, cover->spec.ranks);
-    }
     enum hl_status status = hl_program_create(&c, 1, &program, error);
     if (status)
         return status;
@@ -343,6 +402,44 @@ static enum hl_promise promise_of(enum hl_progress progress)
                                           : HL_PROMISE_OBE;
 }
 
+/* A fault of a rank that is not there hits the last one that is. */
+static void move_faults(struct hl_config *c, struct hl_cover *cover)
+{
+    const int last = cover->spec.ranks - 1;
+    for (int i = 0; i < c->n_faults; i++) {
+        if (c->faults[i].rank <= last)
+            continue;
+        hl_text_add(cover->calls, sizeof cover->calls, "the fault of rank %d at rank %d; ", c->faults[i].rank,
+                    last);
+        c->faults[i].rank = last;
+    }
+    if (c->subject.strike.rank > last)
+        c->subject.strike.rank = last;
+}
+
+/* What the case has that a search has no notion of. */
+static void note_unseen(const struct hl_config *c, struct hl_cover *cover)
+{
+    for (int i = 0; i < c->n_faults; i++) {
+        if (c->faults[i].kind == HL_FAULT_HOST_DELAY)
+            hl_text_add(cover->unseen, sizeof cover->unseen,
+                        "time: a host is late, however late, until it comes\n");
+        if (c->faults[i].kind == HL_FAULT_FOREIGN_SPIN || c->faults[i].kind == HL_FAULT_DRIVER_STALL)
+            hl_text_add(cover->unseen, sizeof cover->unseen,
+                        "other ranks on the same GPU, and what was launched before: they still go on\n");
+        if (c->faults[i].kind == HL_FAULT_SERIALISE_LAUNCHES)
+            hl_text_add(cover->unseen, sizeof cover->unseen,
+                        "other orders in which the tool lets kernels start: rank 0 is the first that may\n");
+        if (c->faults[i].kind == HL_FAULT_ONE_THREAD)
+            hl_text_add(
+                cover->unseen, sizeof cover->unseen,
+                "queues of launches that are full: each host has a thread, which is never kept waiting\n");
+    }
+    if (c->subject.mutant == HL_MUTANT_INT_OFFSET || c->subject.mutant == HL_MUTANT_NO_ALIGN)
+        hl_text_add(cover->unseen, sizeof cover->unseen,
+                    "addresses: a search has words of a few rows, none of which is out of reach\n");
+}
+
 enum hl_status hl_cover_make(const struct hl_config *config, const struct hl_cover_options *options,
                              struct hl_cover *ret_cover, struct hl_error *error)
 {
@@ -360,14 +457,15 @@ enum hl_status hl_cover_make(const struct hl_config *config, const struct hl_cov
     enum hl_status status = hl_resolve(&c, &resolved, NULL, error);
     if (status)
         return status;
-    cover.spec = begin_spec(&resolved);
-    if (options->ranks)
-        cover.spec.ranks = options->ranks;
+    cover.spec.ranks = options->ranks ? options->ranks : resolved.world.ranks;
+    move_faults(&resolved, &cover);
+    cover.spec = begin_spec(&resolved, cover.spec.ranks);
     status = options->programs ? cover_programs(&resolved, options, &cover, error)
                                : cover_calls(&resolved, options, &cover, error);
     if (status)
         return status;
     choose_payloads(&resolved, &cover);
+    note_unseen(&resolved, &cover);
     cover.room = scaled_room(&resolved.world, &cover.spec, resolved.schedule.sizes[0]);
     cover.spec.room = cover.room;
     cover.spec.promise = promise_of(resolved.world.progress);

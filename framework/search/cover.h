@@ -27,6 +27,8 @@ struct hl_cover {
     int n_payloads;
     char calls[512]; /* the list, as a person reads it */
     char notes[512]; /* what is not covered, line by line; may be empty */
+    /* What of the case no search sees, although it may be what the case is about; in lines, may be empty. */
+    char unseen[512];
 };
 
 enum hl_status hl_cover_make(const struct hl_config *config, const struct hl_cover_options *options,

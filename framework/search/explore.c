@@ -77,14 +77,17 @@ static enum hl_status meet(struct hl_search *x, const unsigned char *from, struc
     return note_way(x, x->out->states++, parent, agent);
 }
 
+static bool is_corrupt(const struct hl_explored *out) { return out->wrong_sums || out->strays; }
+
 /* A step of the loaded state has been taken. */
-static void note_sums(struct hl_search *x, const struct hl_level_item *item, uint32_t agent)
+static void note_data(struct hl_search *x, const struct hl_level_item *item, uint32_t agent)
 {
-    if (x->out->wrong_sums == x->space->wrong_sums)
-        return;
-    if (!x->out->wrong_sums)
-        x->wrong_sum = (struct hl_step_to){ (uint32_t)item->number, (uint16_t)agent };
-    x->out->wrong_sums = x->space->wrong_sums;
+    struct hl_explored *out = x->out;
+    const bool was_corrupt = is_corrupt(out);
+    out->wrong_sums = x->space->wrong_sums;
+    out->strays = x->space->strays;
+    if (!was_corrupt && is_corrupt(out))
+        x->wrong = (struct hl_step_to){ (uint32_t)item->number, (uint16_t)agent };
 }
 
 /* The loaded state has no step. */
@@ -111,7 +114,7 @@ static enum hl_status expand_fully(struct hl_search *x, size_t first, size_t n)
         for (uint32_t agent = 0; agent < s->agents; agent++) {
             if (!hl_space_step(s, agent))
                 continue;
-            note_sums(x, item, agent);
+            note_data(x, item, agent);
             const struct hl_hash hash = hl_space_hash_after(s, item->hash);
             hl_visited_prefetch(&x->table, hash);
             x->pending[x->n_pending++] = (struct hl_pending_step){ hash, i, agent };
@@ -141,7 +144,7 @@ static enum hl_status expand_reduced(struct hl_search *x, size_t i)
     for (uint32_t agent = 0; agent < s->agents; agent++) {
         if (!hl_space_step(s, agent))
             continue;
-        note_sums(x, item, agent);
+        note_data(x, item, agent);
         x->pending[n++] = (struct hl_pending_step){ hl_space_hash_after(s, item->hash), i, agent };
         const struct hl_footprint footprint = s->footprint;
         const bool alone = hl_space_may_go_ahead(s, state, agent, &footprint, s->touched_workspace);
@@ -205,7 +208,7 @@ static enum hl_status walk_levels(struct hl_search *x)
     }
     x->out->answer = x->out->hangs        ? HL_ANSWER_HANG
                      : ends               ? HL_ANSWER_BOUND_REACHED
-                     : x->out->wrong_sums ? HL_ANSWER_CORRUPT
+                     : is_corrupt(x->out) ? HL_ANSWER_CORRUPT
                                           : HL_ANSWER_PROVEN_FREE;
     if (x->out->answer == HL_ANSWER_PROVEN_FREE && x->space->broken_polls)
         x->out->answer = HL_ANSWER_BOUND_REACHED; /* a pass of a poll may not be taken as one step here */
@@ -259,7 +262,7 @@ static enum hl_status search(struct hl_search *x)
     if (!status && x->out->hangs && x->options->keep_path)
         status = trace_back(x, x->hang_number, NOBODY);
     else if (!status && x->out->answer == HL_ANSWER_CORRUPT && x->options->keep_path)
-        status = trace_back(x, x->wrong_sum.parent, x->wrong_sum.agent);
+        status = trace_back(x, x->wrong.parent, x->wrong.agent);
     return status;
 }
 
@@ -293,10 +296,13 @@ enum hl_status hl_explore(struct hl_space *space, const struct hl_explore_option
     space->overwrites = out.overwrites;
     space->broken_polls = out.broken_polls;
     space->wrong_sums = out.wrong_sums;
+    space->strays = out.strays;
+    space->strikes = out.strikes;
     status = search(&x);
     out.seconds = before_s + seconds_since(&x.start);
     out.overwrites = space->overwrites;
     out.broken_polls = space->broken_polls;
+    out.strikes = space->strikes;
     if (out.states)
         out.bytes_per_state = (double)(x.table.capacity * sizeof *x.table.slots +
                                        (options->keep_path ? x.ways_capacity * sizeof *x.ways : 0)) /

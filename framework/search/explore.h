@@ -33,7 +33,7 @@ struct hl_explored {
     uint32_t depth;         /* steps of the longest shortest way */
     uint64_t hangs;         /* states that hang */
     struct hl_hash hang_set;
-    uint64_t overwrites, broken_polls, wrong_sums; /* see space.h */
+    uint64_t overwrites, broken_polls, wrong_sums, strays, strikes; /* see space.h */
     bool reduced;
     double seconds;
     double bytes_per_state; /* of the table of states */

@@ -40,7 +40,7 @@ struct hl_search {
     struct hl_pending_step *pending;
     uint32_t n_pending;
     uint64_t hang_number;
-    struct hl_step_to wrong_sum; /* the first: the state before it, and its step */
+    struct hl_step_to wrong; /* the first wrong sum or stray store: the state before it, and its step */
     struct timespec start;
 };
 

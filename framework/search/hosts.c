@@ -33,6 +33,20 @@ static bool has_passed(const struct hl_space *s, int rank, const struct hl_space
            hl_space_stream(s, rank, wait->for_stream)->next > wait->for_entry;
 }
 
+/* Under a tool that serialises, a kernel starts when no other one runs, and none beside it. */
+static bool is_kept_back(const struct hl_space *s, int rank, int stream, const struct hl_space_call *call)
+{
+    for (int r = 0; r < s->spec.ranks; r++)
+        for (int other = 0; other < s->spec.streams; other++) {
+            const struct hl_space_kernel *kernels = hl_space_kernels(s, r, other);
+            const struct hl_space_stream *q = hl_space_stream(s, r, other);
+            if ((r != rank || other != stream) && q->in_flight &&
+                (call->alone || s->spec.program[r][other].calls[kernels[0].call].alone))
+                return true;
+        }
+    return false;
+}
+
 /* Starts the kernel, or passes the event, that is next. */
 static bool start_next(struct hl_space *s, int rank, int stream)
 {
@@ -49,7 +63,7 @@ static bool start_next(struct hl_space *s, int rank, int stream)
         return true;
     }
     const struct hl_space_kernel *before = q->in_flight ? &kernels[q->in_flight - 1] : NULL;
-    if (q->in_flight == s->kernels ||
+    if (q->in_flight == s->kernels || (s->spec.serialises && is_kept_back(s, rank, stream, call)) ||
         (before && (call->fills || (call->fences && !q->which) || before->triggered < before->ctas)))
         return false;
     kernels[q->in_flight++] = (struct hl_space_kernel){
@@ -60,8 +74,7 @@ static bool start_next(struct hl_space *s, int rank, int stream)
     };
     if (++q->which < kernels_of_call(call))
         return true;
-    if (HL_MUTANT_COUNTS_CALLS(s->spec.mutant) && q->number[call->workspace] < HL_SPACE_NUMBER_MAX &&
-        !call->fills)
+    if (HL_MUTANT_COUNTS_CALLS(s->spec.mutant) && q->number[call->workspace] < s->numbers_max && !call->fills)
         q->number[call->workspace]++;
     pass(s, rank, stream);
     return true;

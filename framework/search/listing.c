@@ -1,6 +1,7 @@
 /* One rank's ops, one after the other; see listing.h. */
 #include "listing.h"
 #include <stdlib.h>
+#include "../program/resolve.h"
 #include <string.h>
 
 enum { CALLS_OF_LOOP_MIN = 4, LAPS_MAX = 8 }; /* so that a row of a buffer's last use is another call's */
@@ -18,6 +19,7 @@ struct lister {
     struct hl_space_spec *spec;
     int rank;
     bool captures, overflows;
+    bool runs_alone; /* calls from here on, under a tool that serialises */
     bool fences[HL_SPACE_STREAMS_MAX];
     uint32_t enqueued[HL_SPACE_STREAMS_MAX]; /* since the last stop */
     uint32_t issued[HL_PROGRAM_WORKSPACES_MAX], captured[HL_PROGRAM_WORKSPACES_MAX];
@@ -26,7 +28,8 @@ struct lister {
     struct record *events; /* [event] */
     uint32_t *counts;      /* distinct token counts and rows of blocks, ascending */
     size_t n_counts;
-    const char *unsearched;
+    uint32_t fits,
+        too_much; /* rows of the largest call that fits the workspace; of the smallest that does not, or 0 */
 };
 
 static int compare(const void *a, const void *b)
@@ -64,7 +67,8 @@ static uint32_t tokens_of(const struct lister *l, uint32_t real)
     uint32_t nth = 0;
     while (nth < l->n_counts && l->counts[nth] < real)
         nth++;
-    return nth + 1 < l->options->tokens_max ? nth + 1 : l->options->tokens_max;
+    const uint32_t tokens = nth + l->options->tokens_min;
+    return tokens < l->options->tokens_max ? tokens : l->options->tokens_max;
 }
 
 static struct hl_space_stream_program *list_of(const struct lister *l, int stream)
@@ -119,10 +123,24 @@ static void push_stop(struct lister *l, struct hl_space_stop stop)
 
 static uint8_t ctas_of(const struct lister *l, const struct hl_op *op, enum hl_kernel kernel, uint32_t tokens)
 {
-    uint32_t real = hl_kernel_ctas(kernel, op->tokens, l->spec->sms);
-    real = op->ctas && op->ctas < real ? op->ctas : real;
-    const uint32_t scaled = (uint32_t)((uint64_t)real * tokens / op->tokens);
+    const uint32_t grid = hl_kernel_ctas(kernel, op->tokens, l->spec->sms);
+    const uint32_t real = op->ctas && op->ctas < grid ? op->ctas : grid;
+    const uint32_t scaled = l->options->splits_grids
+                                ? hl_kernel_ctas(kernel, tokens, l->spec->sms) * real / grid
+                                : (uint32_t)((uint64_t)real * tokens / op->tokens);
     return (uint8_t)(scaled ? scaled : 1);
+}
+
+/* Does the call fit the workspace at its real size? */
+static void note_fit(struct lister *l, const struct hl_op *op, uint32_t tokens)
+{
+    const uint32_t rows = (uint32_t)hl_protocol_rows(op->protocol, (uint32_t)l->spec->ranks, tokens);
+    if (hl_protocol_family(op->protocol) == HL_FAMILY_NCCL)
+        return;
+    if (hl_fits_workspace(&l->program->config, op->tokens))
+        l->fits = rows > l->fits ? rows : l->fits;
+    else
+        l->too_much = !l->too_much || rows < l->too_much ? rows : l->too_much;
 }
 
 static void push_call(struct lister *l, const struct hl_op *op, uint32_t epoch)
@@ -130,6 +148,7 @@ static void push_call(struct lister *l, const struct hl_op *op, uint32_t epoch)
     const struct hl_kernel_list kernels = hl_protocol_kernels(op->protocol);
     const uint32_t tokens = tokens_of(l, op->tokens), written = l->written[op->block];
     struct hl_space_call call = { .has_rows = true,
+                                  .alone = l->runs_alone,
                                   .fences = !op->pdl || l->fences[op->stream],
                                   .workspace = op->workspace,
                                   .protocol = (uint8_t)op->protocol,
@@ -139,6 +158,7 @@ static void push_call(struct lister *l, const struct hl_op *op, uint32_t epoch)
     for (int k = 0; k < kernels.count; k++)
         call.ctas[k] = ctas_of(l, op, kernels.kernels[k], tokens);
     push(l, op->stream, call);
+    note_fit(l, op, tokens);
     l->fences[op->stream] = false;
     l->issued[op->workspace]++;
 }
@@ -239,9 +259,12 @@ static void list_host_op(struct lister *l, uint32_t i)
         break;
     case HL_OP_GRAPH_LAUNCH: launch_graph(l, op); break;
     case HL_OP_ALLOC: l->written[op->block] = 0; break;
-    case HL_OP_FOREIGN: l->unsearched = "a foreign kernel that takes all room"; break;
-    case HL_OP_SERIALISE: l->unsearched = "a tool that serialises kernels"; break;
-    case HL_OP_FREEZE: l->unsearched = "a driver that stops launching"; break;
+    case HL_OP_SERIALISE: l->spec->serialises = l->runs_alone = true; break;
+    case HL_OP_FOREIGN: /* nothing starts any more that is launched from here on */
+    case HL_OP_FREEZE:
+        for (int stream = 0; stream < l->program->n_streams; stream++)
+            push_wait(l, stream, (struct record){ true, 0, HL_SPACE_NEVER });
+        break;
     case HL_OP_FREE:
     case HL_OP_HOST_DELAY: break;
     default: list_device_op(l, op, l->issued[op->workspace]);
@@ -313,7 +336,6 @@ static enum hl_status list_rank(struct lister *l, struct hl_listing *listing, st
         list_of(l, 0)->loop_to = l->spec->host[l->rank].loop_to = UINT32_MAX;
         list_ops(l, r->n_ops - 1, r->n_ops);
     }
-    listing->unsearched = l->unsearched;
     if (!l->overflows)
         return HL_STATUS_OK;
     return hl_fail(error, HL_STATUS_USAGE,
@@ -331,21 +353,28 @@ enum hl_status hl_listing_make(const struct hl_program *program, const struct hl
     enum hl_status status = collect_counts(&common)
                                 ? HL_STATUS_OK
                                 : hl_fail(error, HL_STATUS_MEMORY, "out of memory for token counts");
+    uint32_t fits = 0, too_much = 0;
     spec->streams = 1;
     for (int rank = 0; !status && rank < program->ranks; rank++) {
         struct hl_listing listing = { 0 };
         struct lister l = common;
         l.rank = rank;
+        l.fits = fits;
+        l.too_much = too_much;
         status = list_rank(&l, &listing, error);
+        fits = l.fits;
+        too_much = l.too_much;
         free(l.epochs);
         free(l.written);
         free(l.events);
         if (rank == 0)
             first = listing;
-        else if (listing.unsearched)
-            first.unsearched = listing.unsearched;
     }
     free(common.counts);
+    first.counts = (uint32_t)common.n_counts;
+    first.merges = too_much && fits >= too_much;
+    if (too_much)
+        spec->buffer_rows = fits ? fits : 1;
     if (!status)
         *ret_listing = first;
     return status;

@@ -8,14 +8,18 @@
 #include "space.h"
 
 struct hl_listing_options {
-    uint32_t tokens_max; /* token counts become 1, 2, .. in ascending order, at most this */
-    bool loops;          /* after the last replay go on at an earlier one, for ever */
+    uint32_t tokens_min,
+        tokens_max;    /* token counts become `min`, `min` + 1, .. in ascending order, up to `max` */
+    bool splits_grids; /* a CTA for each token, so that half of a grid is less than all of it */
+    bool loops;        /* after the last replay go on at an earlier one, for ever */
 };
 
 struct hl_listing {
     bool loops;
     uint32_t calls, calls_of_loop; /* of rank 0; once through */
-    const char *unsearched;        /* an op that a search cannot take, or NULL */
+    uint32_t counts;               /* distinct token counts of the program */
+    bool merges;                   /* `tokens_max` gives a call that fits the workspace and one that does not
+                                    * the same tokens */
 };
 
 /* Fills spec->program and spec->host, and spec->streams. */

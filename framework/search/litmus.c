@@ -45,7 +45,7 @@ static void note(struct recorder *r, int rank, uint32_t call)
     const struct hl_layout *l = &s->layout[s->touched_workspace];
     for (uint32_t i = 0; i < s->footprint.n && r->n < ACCESSES_MAX; i++) {
         const struct hl_touch *touch = &s->footprint.touch[i];
-        const bool is_row = touch->at >= l->comm_at && touch->at < l->buffers_at + 3 * l->words_per_buffer;
+        const bool is_row = touch->at >= l->comm_at && touch->at < l->buffers_at + hl_buffers_words(l);
         r->accesses[r->n++] = (struct access){ *touch, rank,
                                                call,   s->store.clears && touch->kind == HL_TOUCH_STORE,
                                                is_row, touch->at >= l->barrier_at };
@@ -57,7 +57,7 @@ static void keep_rows(struct hl_space *s)
 {
     const struct hl_layout *l = &s->layout[s->touched_workspace];
     for (uint32_t i = 0; s->store.clears && i < s->store.count; i++)
-        if (s->store.at + i < l->buffers_at + 3 * l->words_per_buffer)
+        if (s->store.at + i < l->buffers_at + hl_buffers_words(l))
             s->words[s->touched_workspace][s->store.rank][s->store.at + i] = 1;
 }
 

@@ -206,7 +206,7 @@ enum hl_status hl_portfolio_run(const struct hl_config *config, const struct hl_
     }
     for (; !status && x.payload < p.cover.n_payloads; x.payload++) {
         status = search_payload(&x, was_walking);
-        if (!status && p.answer == HL_ANSWER_BOUND_REACHED && p.explored.wrong_sums)
+        if (!status && p.answer == HL_ANSWER_BOUND_REACHED && (p.explored.wrong_sums || p.explored.strays))
             p.answer = HL_ANSWER_CORRUPT; /* as far as was searched: a hang would outrank it */
         if (status || p.answer != HL_ANSWER_PROVEN_FREE)
             break;

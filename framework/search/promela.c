@@ -25,7 +25,7 @@ struct writer {
 
 static bool is_row(const struct hl_layout *l, uint32_t at)
 {
-    return at - l->buffers_at < 3 * l->words_per_buffer;
+    return at - l->buffers_at < hl_buffers_words(l);
 }
 static bool is_barrier(const struct hl_layout *l, uint32_t at)
 {
@@ -111,7 +111,7 @@ static void write_model(struct writer *w, const char *name)
     for (int ws = 0; ws < s->spec.workspaces; ws++)
         for (int rank = 0; rank < s->spec.ranks; rank++) {
             const struct hl_layout *l = &s->layout[ws];
-            fprintf(w->out, "bit row%d_%d[%u];\n", ws, rank, l->buffers_at + 3 * l->words_per_buffer);
+            fprintf(w->out, "bit row%d_%d[%u];\n", ws, rank, l->buffers_at + hl_buffers_words(l));
             if (l->family == HL_FAMILY_TRTLLM)
                 fprintf(w->out, "byte flag%d_%d[%u];\n", ws, rank, s->live[ws] - l->barrier_at);
         }

@@ -41,7 +41,7 @@ static struct hl_cx make_context(const struct hl_space *s, int rank, const struc
 {
     struct hl_cx cx = { .layout = s->layout[call->workspace],
                         .protocol = call->protocol,
-                        .strike = HL_STRIKE_DEFAULT,
+                        .strike = s->spec.strike,
                         .compare = s->spec.compare,
                         .rank = rank,
                         .ranks = s->spec.ranks,

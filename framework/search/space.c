@@ -58,7 +58,7 @@ void hl_space_fill_workspace(const struct hl_space *s, int workspace, int rank)
     const struct hl_layout *l = &s->layout[workspace];
     uint32_t *words = s->words[workspace][rank];
     memset(words, 0, l->words * sizeof *words);
-    for (uint32_t i = l->buffers_at; i < l->buffers_at + 3 * l->words_per_buffer; i++)
+    for (uint32_t i = l->buffers_at; i < l->buffers_at + hl_buffers_words(l); i++)
         words[i] = hl_sentinel_word(l);
     hl_workspace_flags(l, words);
 }
@@ -67,7 +67,7 @@ void hl_space_fill_workspace(const struct hl_space *s, int workspace, int rank)
 static void reuse_workspace(const struct hl_space *s, int workspace, int rank)
 {
     const struct hl_layout *l = &s->layout[workspace];
-    for (uint32_t i = l->buffers_at; i < l->buffers_at + 3 * l->words_per_buffer; i++)
+    for (uint32_t i = l->buffers_at; i < l->buffers_at + hl_buffers_words(l); i++)
         s->words[workspace][rank][i] = 0x3f803f80u;
 }
 
@@ -108,14 +108,24 @@ static bool clears_under_a_wait(struct hl_space *s, uint32_t agent)
     return found;
 }
 
+/* Did it store into a guard, or behind the workspace? */
+static bool is_stray(const struct hl_layout *l, uint32_t at)
+{
+    const uint32_t place = at - l->buffers_at;
+    return at >= l->words || (place < hl_buffers_words(l) + l->gap &&
+                              place % (l->words_per_buffer + l->gap) >= l->words_per_buffer);
+}
+
 /* Two assumptions that the searches make, held against every step: a wait that polls several slots may be one
  * step only while slots go from sentinel to data and not back, and a slot is stored only when it is clear. */
 static void check_store(struct hl_space *s, uint32_t agent)
 {
     const struct hl_layout *l = &s->layout[s->touched_workspace];
     const uint32_t row = s->store.at;
-    if (!s->base || !s->store.count || row - l->buffers_at >= 3 * l->words_per_buffer ||
-        l->family == HL_FAMILY_NCCL)
+    if (!s->base || !s->store.count)
+        return;
+    s->strays += is_stray(l, row);
+    if (row - l->buffers_at >= hl_buffers_words(l) || l->family == HL_FAMILY_NCCL)
         return;
     const uint32_t before = hl_space_saved_words(s, s->base, s->touched_workspace, s->store.rank)[row];
     if (hl_word_missing(l, before, s->spec.compare))
@@ -155,6 +165,8 @@ static enum hl_step_result run_step(struct hl_space *s, const struct hl_space_ag
     const enum hl_step_result result =
         s->steps[hl_protocol_kernels(call->protocol).kernels[k->which]](&a->its_cta->step, cx);
     s->store = cx->store;
+    s->strikes += cx->strikes;
+    cx->strikes = 0;
     s->wrong_sums += expected && !hl_space_has_right_sums(cx, expected);
     *ret_triggered = cx->triggered;
     return result;

@@ -17,8 +17,7 @@ enum {
     HL_SPACE_STREAMS_MAX = 2,
     HL_SPACE_WORKSPACES_MAX = 3,
     HL_SPACE_KERNELS_MAX = 3, /* in flight on a stream, as in the simulator */
-    HL_SPACE_LIVE_MAX = 1024, /* words of a workspace that a state keeps */
-    HL_SPACE_NUMBER_MAX = 6   /* call numbers stop here, so that states stay finite */
+    HL_SPACE_LIVE_MAX = 1024  /* words of a workspace that a state keeps */
 };
 
 /* One entry of a stream's list. A call, unless one of the first four says otherwise. */
@@ -28,6 +27,7 @@ struct hl_space_call {
     bool marks : 1;    /* an event is recorded: all entries before it have ended */
     bool waits : 1;    /* until entry `for_entry` of stream `for_stream` has been passed */
     bool fences : 1;   /* starts when all before it has ended, whatever PDL allows */
+    bool alone : 1;    /* runs while no kernel of another stream or rank does */
     bool has_rows : 1; /* of the `tokens` rows that it sends, the first `written` are ordinary data, which
                         * differ from call to call; others hold the spec's payload, if it has one */
     uint8_t workspace;
@@ -83,10 +83,13 @@ struct hl_space_spec {
     enum hl_dtype dtype;
     enum hl_compare compare;
     enum hl_mutant mutant;
-    uint32_t sms; /* caps a trtllm grid */
+    struct hl_strike strike; /* where a mutant strikes that strikes once */
+    uint32_t sms;            /* caps a trtllm grid */
+    uint32_t buffer_rows;    /* that a buffer holds although calls write more; 0: all that they write */
     bool pdl;
     uint32_t payload; /* the word of every row that is not ordinary data; 0: all are, other on each rank */
     bool one_gpu;     /* all ranks share it */
+    bool serialises;  /* there are calls that run alone */
     enum hl_promise promise;
     uint32_t room; /* CTAs that a GPU holds, unless the promise is fair */
     struct hl_space_stream_program program[HL_RANKS_MAX][HL_SPACE_STREAMS_MAX];
@@ -140,9 +143,11 @@ struct hl_space {
     struct hl_space_spec spec;
     const hl_step_fn *steps;
     struct hl_layout layout[HL_SPACE_WORKSPACES_MAX];
-    uint32_t live[HL_SPACE_WORKSPACES_MAX];        /* leading words of a workspace that anybody ever reads */
-    int kernels;                                   /* places for kernels in flight */
-    uint32_t ctas_max, agents, calls_max;          /* CTAs of a kernel; agents; entries of a list */
+    uint32_t live[HL_SPACE_WORKSPACES_MAX]; /* leading words of a workspace that anybody ever reads */
+    uint32_t behind;                        /* words after it that stray stores reach */
+    uint32_t numbers_max;                   /* calls are counted up to here, so that states stay finite */
+    int kernels;                            /* places for kernels in flight */
+    uint32_t ctas_max, agents, calls_max;   /* CTAs of a kernel; agents; entries of a list */
     size_t rank_bytes, control_bytes, state_bytes; /* control of a rank, of all; a saved state */
 
     /* The working state. */
@@ -176,6 +181,8 @@ struct hl_space {
     uint64_t overwrites;   /* rows stored over rows that nobody had cleared */
     uint64_t broken_polls; /* rows cleared while a wait of the same rank looked at their buffer */
     uint64_t wrong_sums;   /* rows whose sum was not that of what the ranks sent */
+    uint64_t strays;       /* rows stored outside of the buffers */
+    uint64_t strikes;      /* how often a mutant struck that strikes once */
 };
 
 enum hl_status hl_space_create(const struct hl_space_spec *spec, struct hl_space **ret_space,
@@ -204,6 +211,17 @@ static inline const struct hl_space_call *hl_space_call(const struct hl_space_ag
 static inline bool hl_space_is_running(const struct hl_space_agent *a)
 {
     return a->cta < a->its_kernel->ctas && !a->its_cta->ended;
+}
+
+/* The buffers of a workspace, with the guards between them. */
+static inline uint32_t hl_buffers_words(const struct hl_layout *l)
+{
+    return 3 * l->words_per_buffer + 2 * l->gap;
+}
+/* The buffer that a word belongs to, or that the guard before it belongs to. */
+static inline uint32_t hl_buffer_of(const struct hl_layout *l, uint32_t at)
+{
+    return (at - l->buffers_at + l->gap) / (l->words_per_buffer + l->gap);
 }
 
 /* Between the parts of the space: what a saved state holds of a workspace, where the parts of the control of

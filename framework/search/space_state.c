@@ -183,6 +183,7 @@ static void lay_out(struct hl_space *s, int w, enum hl_family family, uint32_t t
     *l = hl_layout_make(family, s->spec.ranks, tokens_max, row * 4 / hl_dtype_bytes(s->spec.dtype),
                         s->spec.dtype);
     const uint32_t oneshot = tokens_max * ranks * row, twoshot = 2 * hl_round_up(tokens_max, ranks) * row;
+    const bool is_small = s->spec.buffer_rows && family != HL_FAMILY_NCCL;
     l->comm_at = family == HL_FAMILY_MNNVL    ? HL_MNNVL_FLAGS
                  : family == HL_FAMILY_TRTLLM ? HL_TRTLLM_FLAGS + (s->spec.mutant == HL_MUTANT_LATE_CLEAR)
                                               : HL_NCCL_FLAGS;
@@ -190,7 +191,12 @@ static void lay_out(struct hl_space *s, int w, enum hl_family family, uint32_t t
     l->words_per_buffer = family == HL_FAMILY_NCCL                         ? 2 * oneshot
                           : oneshot > twoshot || family != HL_FAMILY_MNNVL ? hl_round_up(oneshot, 2)
                                                                            : twoshot;
-    l->barrier_at = l->buffers_at + 3 * l->words_per_buffer;
+    if (is_small) { /* what is written beyond a buffer stays in the guard behind it */
+        const uint32_t all = l->words_per_buffer;
+        l->words_per_buffer = hl_round_up(s->spec.buffer_rows * row, 2);
+        l->gap = all > l->words_per_buffer ? all - l->words_per_buffer : 0;
+    }
+    l->barrier_at = l->buffers_at + hl_buffers_words(l) + l->gap;
     s->live[w] = l->barrier_at + (family == HL_FAMILY_TRTLLM ? ctas_max * ranks : 0);
     l->words = l->barrier_at + (family == HL_FAMILY_TRTLLM ? HL_TRTLLM_BARRIER_FLAGS * ranks : 0);
 }
@@ -199,7 +205,7 @@ static void lay_out(struct hl_space *s, int w, enum hl_family family, uint32_t t
  * that, it is copied in one go. */
 static bool allocate_working_state(struct hl_space *s)
 {
-    const size_t behind = s->spec.mutant == HL_MUTANT_NONE ? 0 : 8 * s->row_words; /* mutants store there */
+    const size_t behind = s->behind;
     size_t n = 0;
     s->is_dense = behind == 0;
     for (int w = 0; w < s->spec.workspaces; w++) {
@@ -272,6 +278,11 @@ static enum hl_status create(struct hl_space *s, struct hl_error *error)
     const size_t ranks = (size_t)spec->ranks;
     s->kernels = spec->pdl ? HL_SPACE_KERNELS_MAX : 1;
     s->row_words = spec->mutant == HL_MUTANT_TORN_STORE ? 4 : 1;
+    s->behind = spec->mutant == HL_MUTANT_NONE ? 0 : 8 * s->row_words; /* mutants store there */
+    if (spec->strike.call > 200 || spec->strike.calls > 50)
+        return hl_fail(error, HL_STATUS_USAGE,
+                       "subject.strike: a search counts no further than to call 200, and 50 calls in a row");
+    s->numbers_max = spec->strike.call < 0 ? 0 : (uint32_t)(spec->strike.call + spec->strike.calls + 1);
     s->agents = (uint32_t)(spec->ranks * spec->streams * s->kernels) * s->ctas_max;
     s->rank_bytes = rank_bytes(s);
     s->control_bytes = ranks * s->rank_bytes;
@@ -311,6 +322,8 @@ enum hl_status hl_space_create(const struct hl_space_spec *spec, struct hl_space
     if (!s)
         return hl_fail(error, HL_STATUS_MEMORY, "out of memory for a space");
     s->spec = *spec;
+    if (!spec->strike.calls)
+        s->spec.strike = (struct hl_strike)HL_STRIKE_DEFAULT;
     s->steps = hl_steps_of(spec->mutant);
     const enum hl_status status = create(s, error);
     if (status) {

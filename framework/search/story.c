@@ -49,8 +49,7 @@ static int call_of(const struct teller *t, uint32_t agent)
 
 static int buffer_of(const struct hl_layout *l, uint32_t at)
 {
-    return at - l->buffers_at < 3 * l->words_per_buffer ? (int)((at - l->buffers_at) / l->words_per_buffer)
-                                                        : -1;
+    return at - l->buffers_at < hl_buffers_words(l) ? (int)hl_buffer_of(l, at) : -1;
 }
 
 /* Adds what a turn did, behind a semicolon if it did something before. */
@@ -120,7 +119,7 @@ static void end_block(struct teller *t)
 /* Which rank's row a word of a buffer is for; -1: nobody's in particular. */
 static int source_of(const struct hl_space_call *call, const struct hl_layout *l, uint32_t at)
 {
-    const uint32_t offset = (at - l->buffers_at) % l->words_per_buffer, ranks = (uint32_t)l->ranks;
+    const uint32_t offset = (at - l->buffers_at) % (l->words_per_buffer + l->gap), ranks = (uint32_t)l->ranks;
     switch (call->protocol) {
     case HL_MNNVL_ONESHOT: return (int)(offset % ranks);
     case HL_MNNVL_TWOSHOT: return offset < l->words_per_buffer / 2 ? (int)(offset % ranks) : -1;

@@ -1,5 +1,7 @@
 /* The CUDA engine's turnover: clean runs a second, and how soon the next run starts after a hang that was
- * released, and after one whose runner was killed. Says so and measures nothing where there is no GPU. */
+ * released, and after one whose runner was killed. Says so and measures nothing where there is no GPU.
+ *
+ *     bench_cuda_engine [GPUS]      4 ranks on one GPU, or a rank on each of so many */
 #include "bench.h"
 #include <string.h>
 #include "../../framework/campaign/run.h"
@@ -15,13 +17,18 @@ static const char hang_text[] =
     "payload: {rows: pattern, pattern: subnormal}\n"
     "watchdog: {threshold: 20ms}\n";
 
+static int gpus; /* 0: one */
+
 static struct hl_scenario *parse(const char *text, enum hl_geometry geometry)
 {
     struct hl_scenario *scenario;
     struct hl_error error = { 0 };
     const enum hl_status status = hl_scenario_parse("bench", text, strlen(text), &scenario, &error);
     hl_bench_require(status == HL_STATUS_OK, error.message);
-    scenario->cases[0].config.geometry = geometry;
+    struct hl_config *config = &scenario->cases[0].config;
+    config->geometry = geometry;
+    config->world.gpus = gpus;
+    config->world.ranks = gpus ? gpus : config->world.ranks;
     return scenario;
 }
 
@@ -66,9 +73,10 @@ static double pace(const struct hl_scenario *scenario, int runs)
     return runs / (hl_bench_now_s() - from);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     struct hl_error error;
+    gpus = argc > 1 ? atoi(argv[1]) : 0;
     if (hl_cuda_find_gpu(&error) != HL_STATUS_OK) {
         fprintf(stderr, "cuda engine: not measured: %s\n", error.message);
         return 0;

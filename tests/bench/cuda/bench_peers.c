@@ -1,7 +1,9 @@
 /* Ranks on GPUs of their own: how long a fused call takes over the real link, beside NCCL's allreduce and the
  * norm after it, over token counts and two hidden sizes, in graphs and call by call.
  *
- *     bench_peers [HIDDEN..]
+ *     bench_peers [SUBJECT [TOKENS_MAX]]
+ *
+ * SUBJECT: a plugin, such as flashinfer@0.6.12, whose trtllm kernels are measured beside ours.
  *
  * A host thread a rank, as serving engines have a process; the median of rounds, and a round lasts from the
  * first thread's start to the last stream's end. Every candidate's rows are held against NCCL's. NCCL's
@@ -13,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "peers.h"
+#include "peers_subject.h"
 #include "virtual_ranks.h"
 
 enum { ROUNDS = 7, TOKENS_MAX = 2048, BF16_OF_NCCL = 9, SUM_OF_NCCL = 0 };
@@ -29,11 +31,14 @@ static struct {
 static const struct candidate {
     const char *name;
     enum hl_protocol protocol;
-} candidates[] = { { "nccl + norm", HL_NCCL },
-                   { "mnnvl one-shot", HL_MNNVL_ONESHOT },
-                   { "mnnvl two-shot", HL_MNNVL_TWOSHOT },
-                   { "trtllm one-shot", HL_TRTLLM_ONESHOT },
-                   { "trtllm two-shot", HL_TRTLLM_TWOSHOT } };
+    bool theirs; /* the subject's kernels */
+} candidates[] = { { "nccl + norm", HL_NCCL, false },
+                   { "mnnvl one-shot", HL_MNNVL_ONESHOT, false },
+                   { "mnnvl two-shot", HL_MNNVL_TWOSHOT, false },
+                   { "trtllm one-shot", HL_TRTLLM_ONESHOT, false },
+                   { "trtllm two-shot", HL_TRTLLM_TWOSHOT, false },
+                   { "subject one-shot", HL_TRTLLM_ONESHOT, true },
+                   { "subject two-shot", HL_TRTLLM_TWOSHOT, true } };
 
 enum how { GRAPH, EAGER };
 static const char *const how_names[] = { "graph", "eager" };
@@ -41,6 +46,8 @@ static const char *const how_names[] = { "graph", "eager" };
 /* What is measured now; the threads of all ranks read it. */
 static struct {
     struct hl_peers p;
+    struct hl_peers_subject subject;
+    int n_candidates;
     struct candidate candidate;
     enum how how;
     uint32_t tokens;
@@ -48,7 +55,7 @@ static struct {
     int repeats; /* of it in a round */
     pthread_barrier_t together;
     double begin_ms[HL_RANKS_MAX], end_ms[HL_RANKS_MAX], us[ROUNDS];
-    bool hung;
+    bool hung, refused;
 } b;
 
 static void *look_up(void *library, const char *name)
@@ -97,7 +104,10 @@ static void enqueue(int rank, const struct hl_peers_call *call)
         must_nccl(nccl.all_reduce(own->input, own->residual_out, (size_t)b.tokens * b.p.hidden, BF16_OF_NCCL,
                                   SUM_OF_NCCL, nccl.comms[rank], own->stream),
                   "enqueue an allreduce");
-    hl_peers_enqueue(call, own->stream);
+    if (!b.candidate.theirs)
+        hl_peers_enqueue(call, own->stream);
+    else if (!b.refused && !hl_peers_subject_enqueue(&b.subject, call, own->stream))
+        b.refused = true; /* by all ranks, which ask for the same */
 }
 
 static cudaGraphExec_t capture(int rank, const struct hl_peers_call *call)
@@ -227,6 +237,11 @@ static void measure_candidate(uint32_t **reference)
         fflush(stdout);
         _Exit(1); /* NCCL's kernels look at no abort word */
     }
+    if (b.refused) {
+        printf(" refused |");
+        b.refused = false;
+        return;
+    }
     if (!*reference)
         *reference = norm_rows(0);
     const uint64_t wrong = count_wrong(*reference);
@@ -240,7 +255,7 @@ static void measure(uint32_t tokens)
     b.tokens = tokens;
     for (b.how = GRAPH; b.how <= EAGER; b.how++) {
         printf("| %s | %u | %u |", how_names[b.how], b.p.hidden, tokens);
-        for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
+        for (int i = 0; i < b.n_candidates; i++) {
             b.candidate = candidates[i];
             measure_candidate(&reference);
         }
@@ -254,6 +269,8 @@ int main(int argc, char **argv)
 {
     static const uint32_t counts[] = { 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, TOKENS_MAX };
     static const uint32_t hiddens[] = { 4096, 7168 };
+    const char *subject = argc > 1 ? argv[1] : NULL;
+    const uint32_t tokens_max = argc > 2 ? (uint32_t)atoi(argv[2]) : TOKENS_MAX;
     struct cudaDeviceProp prop;
     if (!hl_peers_find(&b.p)) {
         puts("ranks on GPUs of their own take 2 GPUs");
@@ -262,14 +279,22 @@ int main(int argc, char **argv)
     HL_CUDA(cudaGetDeviceProperties(&prop, 0));
     load_nccl();
     pthread_barrier_init(&b.together, NULL, (unsigned)b.p.ranks);
+    b.n_candidates = (int)(sizeof candidates / sizeof *candidates) - (subject ? 0 : 2);
     printf("%d x %s, bf16, us a call\n| how | hidden | tokens |", b.p.ranks, prop.name);
-    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++)
+    for (int i = 0; i < b.n_candidates; i++)
         printf(" %s |", candidates[i].name);
-    puts("\n|-|-|-|-|-|-|-|-|");
-    for (int h = 0; h < (argc > 1 ? argc - 1 : 2); h++) {
-        hl_peers_make(&b.p, argc > 1 ? (uint32_t)atoi(argv[h + 1]) : hiddens[h], TOKENS_MAX, TOKENS_MAX);
-        for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+    printf("\n|-|-|-|");
+    for (int i = 0; i < b.n_candidates; i++)
+        printf("-|");
+    puts("");
+    for (size_t h = 0; h < sizeof hiddens / sizeof *hiddens; h++) {
+        hl_peers_make(&b.p, hiddens[h], TOKENS_MAX, TOKENS_MAX);
+        if (subject)
+            hl_peers_subject_open(&b.subject, subject, &b.p);
+        for (size_t i = 0; i < sizeof counts / sizeof *counts && counts[i] <= tokens_max; i++)
             measure(counts[i]);
+        if (subject)
+            hl_peers_subject_close(&b.subject, &b.p);
         hl_peers_free(&b.p);
     }
     return 0;

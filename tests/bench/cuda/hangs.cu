@@ -6,7 +6,9 @@
 //                                  Without FOLDER: stand still for ever
 //   hangs work -                   a line with graph, eager or long on standard input: as many kernels; print
 //                                  us a kernel, the median of rounds
-//   hangs slow|sleep|resume SECONDS
+//   hangs slow|sleep|resume|crowd SECONDS
+//
+// HOW: graph, direct, queue, event; peer takes two GPUs: one waits for the other's kernel, which waits.
 #include <cuda_runtime.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +80,37 @@ static void set_up()
     CHECK(cudaDeviceSynchronize());
 }
 
+__global__ void release_peer(volatile int *flag)
+{
+    *flag = 1;
+    __threadfence_system();
+}
+
+// A kernel of GPU 0 waits for a store of GPU 1, whose kernel does not come to it.
+static void stand_still_between_gpus()
+{
+    static cudaStream_t second;
+    static int *peer_flag;
+    if (!second) {
+        CHECK(cudaMalloc(&peer_flag, 4));
+        CHECK(cudaSetDevice(1));
+        CHECK(cudaDeviceEnablePeerAccess(0, 0));
+        CHECK(cudaStreamCreateWithFlags(&second, cudaStreamNonBlocking));
+        cudaFuncAttributes attributes; // loads the kernels, which may have to wait for one that spins
+        CHECK(cudaFuncGetAttributes(&attributes, wait_for_peer));
+        CHECK(cudaFuncGetAttributes(&attributes, release_peer));
+        CHECK(cudaSetDevice(0));
+    }
+    CHECK(cudaMemsetAsync(peer_flag, 0, 4, stream));
+    CHECK(cudaStreamSynchronize(stream));
+    wait_for_peer<<<4, 64, 0, stream>>>(peer_flag);
+    work<<<1, 32, 0, stream>>>(x);
+    CHECK(cudaSetDevice(1));
+    wait_for_peer<<<4, 64, 0, second>>>(device_flag);
+    release_peer<<<1, 1, 0, second>>>(peer_flag);
+    CHECK(cudaSetDevice(0));
+}
+
 // Work that does not end, and the way in which the host waits for it; false: the host is to come back.
 static void stand_still(const char *how)
 {
@@ -99,6 +132,8 @@ static void stand_still(const char *how)
         CHECK(cudaStreamWaitEvent(stream, event, 0));
         CHECK(cudaEventDestroy(event));
         work<<<1, 32, 0, stream>>>(x);
+    } else if (!strcmp(how, "peer")) {
+        stand_still_between_gpus();
     } else {
         fprintf(stderr, "no way to stand still is called %s\n", how);
         exit(64);
@@ -208,6 +243,14 @@ int main(int argc, char **argv)
         for (int i = 0; i < (int)(seconds * 10); i++)
             busy<<<1, 1, 0, stream>>>(170000000);
         CHECK(cudaStreamSynchronize(stream));
+    } else if (!strcmp(what, "crowd")) { // kernels that fill the GPU, one behind the other
+        const double end_ms = now_ms() + seconds * 1e3;
+        int multiprocessors;
+        CHECK(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0));
+        while (now_ms() < end_ms) {
+            busy<<<2 * multiprocessors, 1024, 0, stream>>>(17000000);
+            CHECK(cudaStreamSynchronize(stream));
+        }
     } else if (!strcmp(what, "sleep")) { // the host pauses, and nothing is pending
         usleep((useconds_t)(seconds * 1e6));
         CHECK(cudaGraphLaunch(exec, stream));

@@ -26,10 +26,10 @@ TestSuite(explore_command, .init = setup, .fini = teardown, .timeout = 100);
 
 Test(explore_command, an_interrupt_leaves_a_checkpoint_and_a_partial_verdict)
 {
-    /* 8 ranks in every order: far more states than fit into the time. Only hanglab is interrupted, and once:
-     * it takes the second time for impatience. */
+    /* 8 ranks in every order: far more states than fit into the time. Without --foreground, timeout signals
+     * hanglab, and then the whole group, hanglab with it: twice at once. */
     command_expect(&c,
-                   "timeout --foreground -s INT 0.5 hanglab explore large.yaml --no-reduction "
+                   "timeout -s INT 0.5 hanglab explore large.yaml --no-reduction "
                    "--states 4000000000 --checkpoint kept",
                    124);
     command_said(&c, "large: bound-reached");
@@ -48,6 +48,25 @@ Test(explore_command, an_interrupt_leaves_a_checkpoint_and_a_partial_verdict)
     cr_assert_not_null(object, "%s", c.out);
     cr_expect_gt(json_integer_value(json_object_get(object, "states")), 1000);
     json_decref(object);
+}
+
+Test(explore_command, a_second_interrupt_at_once_is_the_same_wish)
+{
+    command_expect(&c,
+                   "hanglab explore large.yaml --no-reduction --states 4000000000 --checkpoint kept & it=$!; "
+                   "sleep 0.5; kill -INT $it; sleep 0.05; kill -INT $it; wait $it",
+                   3);
+    command_said(&c, "large: bound-reached");
+    command_expect(&c, "test -s kept", 0);
+}
+
+/* Nobody reads the checkpoint that it is about to write, so that it cannot end by itself. */
+Test(explore_command, a_second_interrupt_a_while_later_kills)
+{
+    command_expect(&c,
+                   "mkfifo kept.tmp; hanglab explore large.yaml --no-reduction --states 4000000000 "
+                   "--checkpoint kept & it=$!; sleep 0.5; kill -INT $it; sleep 1.2; kill -INT $it && wait $it",
+                   130);
 }
 
 Test(explore_command, says_of_many_cases_how_they_were_answered)

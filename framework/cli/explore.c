@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "../campaign/build.h"
 #include "../campaign/bundle.h"
@@ -85,9 +86,20 @@ static const struct argp_option options[] = {
 
 static volatile sig_atomic_t stop_requested;
 
+/* The first signal ends the search, with its checkpoint written; one that comes a second later is impatience,
+ * and kills. What comes sooner is the same wish told twice: `timeout` signals the command and then its whole
+ * group, a terminal and a script around it both pass Ctrl-C on. */
 static void request_stop(int signal)
 {
-    (void)signal;
+    static struct timespec first;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!stop_requested)
+        first = now;
+    else if (now.tv_sec - first.tv_sec - (now.tv_nsec < first.tv_nsec) >= 1) {
+        sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+        raise(signal); /* taken when this handler returns */
+    }
     stop_requested = 1;
 }
 
@@ -449,8 +461,8 @@ int hl_command_explore(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     if (a.search.walks_only && !a.search.cover.rounds)
         a.search.cover.rounds = HL_PORTFOLIO_ROUNDS;
-    const struct sigaction action = { .sa_handler = request_stop, .sa_flags = (int)SA_RESETHAND };
-    sigaction(SIGINT, &action, NULL); /* the second one kills */
+    const struct sigaction action = { .sa_handler = request_stop, .sa_flags = SA_RESTART };
+    sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     a.results = json_array();
     const int code = leave_results(&a, explore_all(&a));

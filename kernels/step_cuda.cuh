@@ -244,13 +244,14 @@ HL_STEP_INLINE void hl_store_sentinel(struct hl_cx *cx, uint32_t at, uint32_t)
 /* For mutants that strike once. Replays of a graph are calls too, so their builds count them on the device,
  * in the last of the flag words. */
 #define HL_CALLS_WORD (HL_FLAG_WORDS - 1)
-/* No other place has a build, and a GPU does not count strikes. */
-HL_STEP_INLINE struct hl_strike hl_strike_of(const struct hl_cx *)
+HL_STEP_INLINE struct hl_strike hl_strike_of(const struct hl_cx *cx) { return cx->call->strike; }
+/* All threads of a CTA strike together; one of them counts. */
+HL_STEP_INLINE bool hl_note_strike(const struct hl_cx *cx)
 {
-    const struct hl_strike strike = HL_STRIKE_DEFAULT;
-    return strike;
+    if (cx->block == 0 && threadIdx.x == 0)
+        asm volatile("red.relaxed.sys.global.add.u32 [%0], 1;" ::"l"(cx->call->strikes) : "memory");
+    return true;
 }
-HL_STEP_INLINE bool hl_note_strike(const struct hl_cx *) { return true; }
 HL_STEP_INLINE uint32_t hl_calls_before(const struct hl_cx *cx) { return hl_flag(cx, HL_CALLS_WORD); }
 /* The number that the host passed, which a capture freezes. */
 HL_STEP_INLINE uint32_t hl_host_epoch(const struct hl_cx *cx) { return cx->call->epoch; }

@@ -96,6 +96,7 @@ static void collect_followed(const struct hl_watch *watch, uint64_t now_ns, stru
         to->host = from->exited ? HL_HOST_EXITED : from->in_op ? HL_HOST_BLOCKED : HL_HOST_RUNNING;
         to->op = from->op;
         to->wait = from->wait;
+        to->waits = from->in_op;
         to->group = from->in_op ? from->group : 0;
         to->progress_ns = from->progress_ns;
         to->overlap = from->overlap;

@@ -34,6 +34,9 @@ struct hl_slot_evidence {
     /* Leading rows of the source's input to this call that anything ever wrote since its block was taken from
      * the pool; UINT32_MAX: not known, or the words are sums of many ranks' rows. */
     uint32_t source_rows_written;
+    /* Words of that row of its input that read as the sentinel, unless they are sanitised on their way; 0:
+     * none, or the numbers of the call are not kept. */
+    uint32_t input_sentinels;
 };
 
 /* A call that has begun or been enqueued and has not ended. */
@@ -57,6 +60,7 @@ struct hl_workspace_evidence {
     uint64_t initialised_ns; /* last workspace-init; UINT64_MAX never */
     uint64_t first_begun_ns; /* begin of call 0; UINT64_MAX never */
     uint32_t replaced_by;    /* 1 + the workspace that stands in its place now; 0: it was not replaced */
+    uint32_t filled;         /* Lamport buffers, a bit each, whose first two rows hold data in every word */
 };
 
 /* Two calls of one workspace that ran at once, on two streams. */
@@ -74,6 +78,7 @@ struct hl_rank_evidence {
     char driver_call[64]; /* entry point of the driver that its thread is inside; "": none, or not known */
     char called_by[192];  /* who called that: function and line */
     uint32_t op;          /* op that the host is in, or was in last */
+    bool waits;           /* it told that it began to wait there, and not that it went on */
     enum hl_host_wait wait; /* blocked: what for */
     uint32_t group;         /* ranks that its barrier waits for, a bit each; 0: all, or no barrier */
     uint64_t progress_ns;   /* last progress of this rank */

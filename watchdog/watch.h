@@ -32,3 +32,7 @@ bool hl_watch_stalled(const struct hl_watch *watch, uint64_t now_ns);
  * Returns 0, or -1 when out of memory. */
 int hl_watch_collect(struct hl_watch *watch, const struct hl_probe *probe, uint64_t now_ns,
                      struct hl_evidence *evidence);
+
+/* Looks at what the Lamport buffers hold, those of no call included: worth its reads once something is wrong.
+ */
+void hl_watch_look_at_buffers(const struct hl_probe *probe, struct hl_evidence *evidence);

@@ -96,6 +96,9 @@ static enum hl_status drive(struct road *road, const struct hl_engine *engine, s
         snprintf(e->crash_reason, sizeof e->crash_reason, "%s", engine->crash_reason(run));
     }
     e->wrong = hl_oracle_result(road->oracle, &e->calls_checked, &road->unchecked);
+    hl_oracle_add_inputs(road->oracle, e);
+    if (e->hung || e->wrong.kind != HL_WRONG_NONE)
+        hl_watch_look_at_buffers(&probe, e);
     return HL_STATUS_OK;
 }
 

@@ -56,6 +56,18 @@ bool hl_decide_ring_of_extra(const struct hl_evidence *evidence, struct hl_findi
     return true;
 }
 
+/* Does every host wait for the others, and the source with nothing of its own on the device? Then it stands
+ * in a barrier that its peers, which wait for its call, cannot come to. */
+static bool waits_in_lone_barrier(const struct hl_evidence *evidence, int source)
+{
+    for (int r = 0; r < evidence->ranks; r++) {
+        const struct hl_rank_evidence *rank = &evidence->rank[r];
+        if (rank->host != HL_HOST_EXITED && (!rank->waits || rank->wait != HL_HOST_WAIT_ORDER))
+            return false;
+    }
+    return evidence->rank[source].n_pending == 0;
+}
+
 /* Will the source never issue the call? Nothing can go on any more, its program is over, or its host is
  * already behind the op that made its peer's call. */
 static bool is_left_out(const struct hl_evidence *evidence, const struct hl_slot_evidence *slot)
@@ -64,7 +76,7 @@ static bool is_left_out(const struct hl_evidence *evidence, const struct hl_slot
         hl_pending_find(evidence, slot->rank, slot->workspace, slot->call);
     const struct hl_rank_evidence *source = &evidence->rank[slot->source];
     return source->host == HL_HOST_EXITED || evidence->quiescent ||
-           (pending && source->op > pending->record.launch);
+           waits_in_lone_barrier(evidence, slot->source) || (pending && source->op > pending->record.launch);
 }
 
 bool hl_decide_extra_call_at_end(const struct hl_evidence *evidence, struct hl_finding *finding)

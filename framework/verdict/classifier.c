@@ -62,7 +62,14 @@ static bool decide_collision(const struct hl_evidence *evidence, struct hl_findi
     if (!slot)
         return false;
     const struct hl_layout *layout = &evidence->layout[slot->workspace];
-    if (slot->value == hl_sentinel_word(layout))
+    if (slot->value == hl_sentinel_word(layout) && !slot->history.known) {
+        finding->other_cause = HL_CAUSE_LOST_WRITE;
+        hl_say(
+            finding,
+            "%s: word %u holds the sentinel 0x%08x, and so does that word of the source's input: sent as it "
+            "is, it never counts as arrived",
+            text, slot->first_missing, slot->value);
+    } else if (slot->value == hl_sentinel_word(layout))
         hl_say(
             finding,
             "%s: word %u was stored as 0x%08x, which is the sentinel itself, so it never counts as arrived",
@@ -319,6 +326,7 @@ static const struct row hang_rows[] = {
     { HL_CAUSE_EPOCH_SKEW, hl_decide_ring_of_extra },
     { HL_CAUSE_ORDER_INVERSION, decide_inversion },
     { HL_CAUSE_NOT_RESIDENT, decide_not_resident },
+    { HL_CAUSE_LATE_CLEAR, hl_decide_uncleared },
     { HL_CAUSE_SHORT_CLEAR, decide_short_clear },
     { HL_CAUSE_EPOCH_SKEW, hl_decide_extra_call_at_end },
     { HL_CAUSE_PEER_MISSING_CALL, hl_decide_missing_call_at_end },
@@ -375,6 +383,7 @@ static const struct row wrong_rows[] = {
     { HL_CAUSE_CONCURRENT_CALLS, decide_concurrent },
     { HL_CAUSE_WEAK_ORDERING, hl_decide_stale_behind_flag },
     { HL_CAUSE_TORN_READ, hl_decide_torn },
+    { HL_CAUSE_LATE_CLEAR, hl_decide_uncleared },
     { HL_CAUSE_SHORT_CLEAR, decide_short_clear },
     { HL_CAUSE_EARLY_TRIGGER, hl_decide_norm_ran_ahead },
     { HL_CAUSE_UNKNOWN, decide_wrong_number },

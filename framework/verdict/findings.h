@@ -55,6 +55,7 @@ bool hl_decide_out_of_bounds(const struct hl_evidence *evidence, struct hl_findi
 bool hl_decide_weak_ordering(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_wrong_buffer(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_stale_behind_flag(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_uncleared(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_torn(const struct hl_evidence *evidence, struct hl_finding *finding);
 
 /* The rows about calls that a rank has never enqueued. */

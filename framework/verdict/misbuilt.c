@@ -80,6 +80,72 @@ bool hl_decide_out_of_bounds(const struct hl_evidence *evidence, struct hl_findi
     return true;
 }
 
+/* The buffer that a rank's last call has to have cleared by now. A call that waits has cleared the one of the
+ * call before it; one that has ended left its own to its successor. Two-shots of trtllm rotate nothing. */
+static uint32_t buffer_to_be_clean(const struct hl_layout *l, const struct hl_rank_evidence *rank,
+                                   int workspace)
+{
+    const struct hl_workspace_evidence *w = &rank->workspace[workspace];
+    bool waits = false;
+    for (int i = 0; i < rank->n_pending; i++)
+        waits |= rank->pending[i].record.workspace == workspace && rank->pending[i].begun_ns != UINT64_MAX &&
+                 rank->pending[i].record.protocol != HL_TRTLLM_TWOSHOT;
+    return (w->rotations + (waits ? l->depth - 1 : 1)) % l->depth;
+}
+
+/* Where no word keeps a history, the state of the buffers tells a clear that comes too late: the index goes
+ * through fewer buffers than the layout has, or the one that has to be clean is full from its first row on.
+ */
+static bool clears_late(const struct hl_evidence *evidence, int rank, int workspace,
+                        struct hl_finding *finding)
+{
+    const struct hl_layout *l = &evidence->layout[workspace];
+    const struct hl_workspace_evidence *w = &evidence->rank[rank].workspace[workspace];
+    if (!w->known || l->family == HL_FAMILY_NCCL || l->depth == 0 || w->rotations < l->depth)
+        return false;
+    const uint32_t current =
+        w->flags[l->family == HL_FAMILY_MNNVL ? (uint32_t)HL_MNNVL_CURRENT : (uint32_t)HL_TRTLLM_CURRENT];
+    const uint32_t clean = buffer_to_be_clean(l, &evidence->rank[rank], workspace);
+    if (current != w->rotations % l->depth && current != (w->rotations + 1) % l->depth) {
+        hl_say(
+            finding,
+            "after %u calls the buffer index of rank %d is %u: it goes through fewer than %u buffers, so a "
+            "call clears what its successor's peers have filled",
+            w->rotations, rank, current, l->depth);
+        return true;
+    }
+    if (!(w->filled >> clean & 1))
+        return false;
+    finding->culprit.buffer = (int)clean;
+    hl_say(
+        finding,
+        "buffer %u of rank %d still holds rows, although its last call had to clear it: it is cleared when "
+        "peers may store there again",
+        clean, rank);
+    return true;
+}
+
+static bool is_suspicious(const struct hl_evidence *evidence)
+{
+    const enum hl_wrong_kind wrong = evidence->wrong.kind;
+    const struct hl_slot_evidence *slot = hl_wait_find(evidence, HL_WAIT_NEVER_STORED);
+    return wrong == HL_WRONG_STALE || wrong == HL_WRONG_EARLY || wrong == HL_WRONG_SUM ||
+           (slot && !slot->history.known && slot->stage != HL_STAGE_BARRIER);
+}
+
+bool hl_decide_uncleared(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    if (!is_suspicious(evidence))
+        return false;
+    for (int r = 0; r < evidence->ranks; r++)
+        for (int w = 0; w < evidence->workspaces; w++)
+            if (clears_late(evidence, r, w, finding)) {
+                finding->culprit.rank = r;
+                return true;
+            }
+    return false;
+}
+
 bool hl_decide_torn(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
     const struct hl_wrong_result *wrong = &evidence->wrong;

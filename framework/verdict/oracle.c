@@ -287,3 +287,26 @@ void hl_oracle_event(struct hl_oracle *oracle, const struct hl_event *event)
     else if (event->kind == HL_EVENT_CALL_END)
         follow_end(oracle, event);
 }
+
+static uint32_t count_sentinels(const struct hl_layout *l, const uint32_t *row, enum hl_compare compare)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < l->row_words; i++)
+        count += hl_word_missing(l, row[i], compare) != 0;
+    return count;
+}
+
+void hl_oracle_add_inputs(const struct hl_oracle *oracle, struct hl_evidence *evidence)
+{
+    for (uint32_t i = 0; i < evidence->n_slots; i++) {
+        struct hl_slot_evidence *slot = &evidence->slots[i];
+        const struct hl_layout *l = &evidence->layout[slot->workspace];
+        const struct hl_kept_call *kept = &oracle->kept[slot->workspace][slot->call % HL_KEPT_CALLS];
+        const struct hl_kept_input *input = &kept->rank[slot->source];
+        if (slot->state != HL_SLOT_ARRIVED && l->family != HL_FAMILY_NCCL &&
+            (slot->stage == HL_STAGE_ONESHOT || slot->stage == HL_STAGE_SCATTER) && kept->used &&
+            kept->call == slot->call && input->begun && slot->token < input->record.exec_tokens)
+            slot->input_sentinels =
+                count_sentinels(l, input->input + (size_t)slot->token * l->row_words, evidence->compare);
+    }
+}

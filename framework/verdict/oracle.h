@@ -16,3 +16,6 @@ void hl_oracle_event(struct hl_oracle *oracle, const struct hl_event *event);
  * a call could not be checked: the run is then inconclusive. */
 struct hl_wrong_result hl_oracle_result(const struct hl_oracle *oracle, uint64_t *ret_checked,
                                         bool *ret_failed);
+
+/* Adds to slots that are awaited what their sources' inputs held (input_sentinels). */
+void hl_oracle_add_inputs(const struct hl_oracle *oracle, struct hl_evidence *evidence);

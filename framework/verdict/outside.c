@@ -20,11 +20,28 @@ bool hl_decide_wrong_group(const struct hl_evidence *evidence, struct hl_finding
     return false;
 }
 
+/* Has a call of the rank begun, and does it neither end nor wait for anybody: its source's rows were never
+ * stored, or it has all of its own? A GPU tells when a call begins, and not whether its CTAs have started. */
+static bool stands_still(const struct hl_evidence *evidence, int rank)
+{
+    bool waits = false;
+    for (uint32_t i = 0; i < evidence->n_slots; i++) {
+        const struct hl_slot_evidence *slot = &evidence->slots[i];
+        waits |= slot->rank == rank && slot->state != HL_SLOT_ARRIVED;
+        if (slot->source == rank && !slot->history.known &&
+            hl_wait_kind_of(evidence, slot) == HL_WAIT_NEVER_STORED)
+            return true;
+    }
+    return !waits && evidence->rank[rank].n_pending > 0 &&
+           evidence->rank[rank].pending[0].begun_ns != UINT64_MAX;
+}
+
 bool hl_decide_foreign_kernel(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
     for (int r = 0; r < evidence->ranks; r++) {
         const struct hl_residency *residency = &evidence->rank[r].residency;
-        if (residency->foreign == 0 || residency->room > 0 || residency->started == residency->ctas)
+        if (residency->foreign == 0 || residency->room > 0 ||
+            (residency->started == residency->ctas && !stands_still(evidence, r)))
             continue;
         finding->culprit.rank = r;
         if (evidence->rank[r].n_pending > 0)

@@ -72,6 +72,8 @@ static enum hl_wait_kind kind_by_history(const struct hl_evidence *evidence,
             return HL_WAIT_ERASED_IN_CALL;
         return h->cleared_call == UINT32_MAX ? HL_WAIT_ERASED_BY_INIT : HL_WAIT_ERASED_BY_CLEAR;
     }
+    if (slot->words_missing > 0 && slot->input_sentinels == slot->words_missing)
+        return HL_WAIT_REFUSED; /* exactly what the source had to send */
     const uint64_t initialised_ns = evidence->rank[slot->rank].workspace[slot->workspace].initialised_ns;
     const uint64_t begun_ns = evidence->rank[slot->source].workspace[slot->workspace].first_begun_ns;
     return initialised_ns != UINT64_MAX && begun_ns != UINT64_MAX && initialised_ns > begun_ns

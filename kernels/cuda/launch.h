@@ -51,6 +51,9 @@ struct hl_cuda_call {
     const uint32_t *input, *residual, *gamma;
     uint32_t *residual_out, *norm_out;
     const uint32_t *abort_word; /* host-mapped: not 0 lets every wait pass */
+    /* For the mutants that strike at one place: where, and a host-mapped count of how often one has. */
+    struct hl_strike strike;
+    uint32_t *strikes;
 };
 
 /* How to launch it. */

@@ -98,10 +98,10 @@ static __device__ __forceinline__ void hl_count_call(const struct hl_cx *cx)
     }
 
 HL_CUDA_KERNEL(mnnvl_oneshot, HL_FAMILY_MNNVL, true)
-HL_CUDA_KERNEL(mnnvl_twoshot, HL_FAMILY_MNNVL, true)
+HL_CUDA_KERNEL(mnnvl_twoshot, HL_FAMILY_MNNVL, false) /* the call's second kernel counts it */
 HL_CUDA_KERNEL(trtllm_oneshot, HL_FAMILY_TRTLLM, true)
 HL_CUDA_KERNEL(trtllm_twoshot, HL_FAMILY_TRTLLM, true)
-HL_CUDA_KERNEL(mnnvl_norm, HL_FAMILY_MNNVL, false)
+HL_CUDA_KERNEL(mnnvl_norm, HL_FAMILY_MNNVL, true)
 #if HL_BUILD_IS_CLEAN
 HL_CUDA_KERNEL(nccl_allreduce, HL_FAMILY_NCCL, false)
 HL_CUDA_KERNEL(norm_after_allreduce, HL_FAMILY_NCCL, false)

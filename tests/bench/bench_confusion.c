@@ -1,105 +1,99 @@
 /* The classifier against random faults: which cause it finds, by the cause that the fault has, and how often
  * the verdict is right. Then healthy runs, as many as asked for, none of which may hang or be wrong.
  *
- *     bench_confusion [--engine sim|cuda] [--cases N] [--healthy N] [--seed N] [--gpus N] [--misses]
+ *     bench_confusion [--engine sim|cuda] [--cases N] [--first N] [--healthy N] [--seed N] [--seconds N]
+ *                     [--gpus N] [--each] [--misses] [--out DIR]
  *
  * --gpus: worlds of N ranks, each on a GPU of its own, in place of 2 to 8 ranks on one.
- * What an engine cannot run (a dead rank among virtual ones, sizes that the reduced geometry cannot keep
- * apart) is counted as skipped, with the reason once.
- * --misses prints every case that went wrong as a scenario file, with the seed of its run. */
+ * --cases counts those that ran: what an engine cannot run (a mutant without a build, sizes that the reduced
+ * geometry cannot keep apart) is skipped, with the reason once. --each prints a line a case, --misses every
+ * case that went wrong as a scenario file with the seed of its run, --out leaves its evidence there. --first
+ * and --seconds cut a long list into pieces. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <string.h>
-#include "../../framework/campaign/run.h"
 #include "../../framework/engine/engines.h"
-#include "../../framework/program/random.h"
+#include "../../framework/scenario/words.h"
 #include "bench.h"
-#include "random_case.h"
+#include "confusion_worker.h"
 
 #define BASE(threshold) \
     "hanglab: 1\nname: random\nworld: {ranks: 4}\nwatchdog: {threshold: " threshold "}\n" \
     "payload: {residue: {negative_subnormal_rows: 0}}\nruns: 1\n"
 
 struct tally {
-    uint64_t runs, skipped, passed, verdict_right, decided, cause_right, second_right;
+    uint64_t runs, skipped, lost, passed, verdict_right, decided, cause_right, second_right;
     uint64_t found[HL_CAUSE_COUNT];
 };
 
+/* Far more than any case takes. */
+#define CASE_LIMIT_S 20
+
 struct bench {
-    struct hl_scenario *scenario;
-    const struct hl_engine *engine;
-    bool misses;
+    struct hl_confusion confusion;
+    struct hl_worker worker;
+    uint64_t cases, healthy, first;
+    bool each;
+    double until_s; /* 0: no limit */
     struct tally tally[HL_TROUBLE_COUNT];
 };
 
-static void print_miss(const struct bench *b, const struct hl_random_case *r,
-                       const struct hl_finding *finding)
-{
-    struct hl_case c = b->scenario->cases[0];
-    c.config = r->config;
-    printf("# %s: expected %s, found verdict %d, %s (or %s): %s\n# hanglab run --run-seed %" PRIu64 "\n",
-           hl_trouble_name(r->trouble), hl_cause_name(r->cause), (int)finding->verdict,
-           hl_cause_name(finding->cause), hl_cause_name(finding->other_cause), finding->summary, r->seed);
-    hl_case_write_yaml(b->scenario, &c, stdout);
-    puts("");
-}
+static bool is_late(const struct bench *b) { return b->until_s > 0 && hl_bench_now_s() > b->until_s; }
 
-static bool has_right_cause(const struct hl_random_case *r, const struct hl_finding *finding)
+/* Runs a case and counts it. False: it was skipped. */
+static bool count_case(struct bench *b, enum hl_trouble trouble, uint64_t index)
 {
-    return finding->cause == r->cause || (r->also != HL_CAUSE_NONE && finding->cause == r->also);
-}
-
-/* A pass has no cause, and what never met its fault has none either. */
-static bool has_cause(const struct hl_finding *finding)
-{
-    return finding->verdict != HL_VERDICT_PASS && finding->verdict != HL_VERDICT_INCONCLUSIVE;
-}
-
-static void run_case(struct bench *b, const struct hl_random_case *r)
-{
-    struct hl_case c = b->scenario->cases[0];
-    const struct hl_run_options options = { .engine = b->engine, .seed = r->seed, .seed_is_of_run = true };
-    struct hl_run_result result;
-    struct hl_error error;
-    c.config = r->config;
-    struct tally *t = &b->tally[r->trouble];
-    const enum hl_status status =
-        hl_run_once(b->scenario, &c, &options, 0, HL_VERDICT_SKIPPED, &result, &error);
-    if (status == HL_STATUS_USAGE || status == HL_STATUS_NO_GPU) {
+    struct tally *t = &b->tally[trouble];
+    struct hl_outcome o;
+    const bool ended = hl_worker_run(&b->worker, trouble, index, CASE_LIMIT_S, &o);
+    if (ended && o.skipped) {
         if (t->skipped++ == 0)
-            printf("# %s: skipped: %s\n", hl_trouble_name(r->trouble), error.message);
-        return;
+            printf("# %s: skipped: %s\n", hl_trouble_name(trouble), o.why);
+        return false;
     }
-    if (status != HL_STATUS_OK) {
-        fprintf(stderr, "%s\n", error.message);
-        hl_bench_require(false, "a case cannot be run");
-    }
-    const struct hl_finding *finding = &result.finding;
-    const bool verdict_right = r->verdicts >> finding->verdict & 1;
-    const bool passed = finding->verdict == HL_VERDICT_PASS;
     t->runs++;
-    t->passed += passed;
-    t->verdict_right += verdict_right;
-    if (has_cause(finding)) {
-        t->decided++;
-        t->found[finding->cause]++;
-        t->cause_right += has_right_cause(r, finding);
-        t->second_right += !has_right_cause(r, finding) && finding->other_cause == r->cause;
+    if (!ended) {
+        t->lost++;
+        printf("# %s: case %" PRIu64 " did not come back in %d s\n", hl_trouble_name(trouble), index,
+               CASE_LIMIT_S);
+        return true;
     }
-    if (b->misses && (!verdict_right || (has_cause(finding) && !has_right_cause(r, finding))))
-        print_miss(b, r, finding);
-    hl_run_result_finish(&result);
+    if (b->each)
+        printf("%-22s %8" PRIu64 " %-12s %-20s %6.2f s  %s\n", hl_trouble_name(trouble), index,
+               hl_words_name(&hl_words_verdicts, (int)o.verdict), hl_cause_name(o.cause), o.seconds,
+               !o.verdict_right                             ? "WRONG VERDICT"
+               : o.cause != HL_CAUSE_NONE && !o.cause_right ? "WRONG CAUSE"
+                                                            : "right");
+    fflush(stdout);
+    t->passed += o.verdict == HL_VERDICT_PASS;
+    t->verdict_right += o.verdict_right;
+    if (o.cause == HL_CAUSE_NONE)
+        return true;
+    t->decided++;
+    t->found[o.cause]++;
+    t->cause_right += o.cause_right;
+    t->second_right += !o.cause_right && o.other_cause == o.expected;
+    return true;
 }
 
-static void draw_and_run(struct bench *b, enum hl_trouble trouble, uint64_t *random)
+/* Troubles in turn, until so many cases have run. Those that need processes come every other time on a GPU,
+ * where each starts a crew. */
+static void run_faulty(struct bench *b)
 {
-    struct hl_random_case r;
-    struct hl_error error;
-    if (hl_random_case_draw(&b->scenario->cases[0].config, trouble, random, &r, &error) != HL_STATUS_OK) {
-        fprintf(stderr, "%s\n", error.message);
-        hl_bench_require(false, "a case cannot be drawn");
+    enum { TURN = HL_TROUBLE_COUNT - 1 };
+    const uint64_t most = 4 * b->cases + TURN;
+    for (uint64_t i = b->first, ran = 0; ran < b->cases && i < b->first + most && !is_late(b); i++) {
+        const enum hl_trouble trouble = (enum hl_trouble)(1 + i % TURN);
+        if (hl_is_cuda(b->confusion.engine) && hl_trouble_needs_process(trouble) && i / TURN % 2)
+            continue;
+        ran += count_case(b, trouble, i);
     }
-    run_case(b, &r);
+}
+
+static void run_healthy(struct bench *b)
+{
+    for (uint64_t i = 0; i < b->healthy && !is_late(b); i++)
+        count_case(b, HL_TROUBLE_NONE, i);
 }
 
 static void print_matrix(const struct bench *b)
@@ -116,6 +110,8 @@ static void print_matrix(const struct bench *b)
                 printf("  %s %" PRIu64, hl_cause_name((enum hl_cause)cause), t->found[cause]);
         if (t->skipped)
             printf("  (skipped %" PRIu64 ")", t->skipped);
+        if (t->lost)
+            printf("  (lost %" PRIu64 ")", t->lost);
         if (t->second_right)
             printf("  (as second candidate %" PRIu64 ")", t->second_right);
         puts("");
@@ -133,7 +129,7 @@ static void report(const struct bench *b)
     }
     const struct tally *healthy = &b->tally[HL_TROUBLE_NONE];
     print_matrix(b);
-    const bool is_sim = b->engine == &hl_engine_sim;
+    const bool is_sim = !hl_is_cuda(b->confusion.engine);
     if (sum.decided) {
         hl_bench_row("random faults, verdict right", 100.0 * (double)sum.verdict_right / (double)sum.runs,
                      "%", HL_BENCH_AT_LEAST, is_sim ? 100 : 99);
@@ -164,47 +160,60 @@ static void require_all_troubles(void)
                      "find every fault and mutant among the troubles of random_case.h");
 }
 
-int main(int argc, char **argv)
+static void read_options(int argc, char **argv, struct bench *b, const char **ret_engine, int *ret_gpus)
 {
     static const struct option options[] = { { "engine", required_argument, NULL, 'e' },
                                              { "cases", required_argument, NULL, 'c' },
                                              { "healthy", required_argument, NULL, 'h' },
                                              { "seed", required_argument, NULL, 's' },
+                                             { "first", required_argument, NULL, 'f' },
+                                             { "seconds", required_argument, NULL, 't' },
                                              { "misses", no_argument, NULL, 'm' },
+                                             { "each", no_argument, NULL, 'v' },
+                                             { "out", required_argument, NULL, 'o' },
                                              { "gpus", required_argument, NULL, 'g' },
                                              { 0 } };
-    uint64_t cases = 2000, healthy = 2000, seed = 1;
-    const char *engine = "sim";
-    int gpus = 0;
-    static struct bench bench;
-    struct hl_error error;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) >= 0;) {
         switch (option) {
-        case 'e': engine = optarg; break;
-        case 'c': cases = strtoull(optarg, NULL, 10); break;
-        case 'h': healthy = strtoull(optarg, NULL, 10); break;
-        case 's': seed = strtoull(optarg, NULL, 10); break;
-        case 'm': bench.misses = true; break;
-        case 'g': gpus = atoi(optarg); break;
-        default: return 64;
+        case 'e': *ret_engine = optarg; break;
+        case 'c': b->cases = strtoull(optarg, NULL, 10); break;
+        case 'h': b->healthy = strtoull(optarg, NULL, 10); break;
+        case 's': b->confusion.seed = strtoull(optarg, NULL, 10); break;
+        case 'f': b->first = strtoull(optarg, NULL, 10); break;
+        case 't': b->until_s = hl_bench_now_s() + strtod(optarg, NULL); break;
+        case 'm': b->confusion.misses = true; break;
+        case 'v': b->each = true; break;
+        case 'o': b->confusion.out_dir = optarg; break;
+        case 'g': *ret_gpus = atoi(optarg); break;
+        default: exit(64);
         }
     }
-    if (hl_find_engine(engine, &bench.engine, &error) != HL_STATUS_OK) {
+}
+
+int main(int argc, char **argv)
+{
+    static struct bench bench = { .confusion = { .seed = 1 }, .cases = 2000, .healthy = 2000 };
+    const char *engine = "sim";
+    int gpus = 0;
+    struct hl_scenario *scenario;
+    struct hl_error error;
+    read_options(argc, argv, &bench, &engine, &gpus);
+    if (hl_find_engine(engine, &bench.confusion.engine, &error) != HL_STATUS_OK) {
         fprintf(stderr, "%s\n", error.message);
         return hl_status_exit_code(error.status);
     }
     /* A hang on a GPU costs its threshold in real time. */
-    const char *base = bench.engine == &hl_engine_sim ? BASE("1s") : BASE("300ms");
-    hl_bench_require(hl_scenario_parse("base", base, strlen(base), &bench.scenario, &error) == HL_STATUS_OK,
+    const char *base = hl_is_cuda(bench.confusion.engine) ? BASE("200ms") : BASE("1s");
+    hl_bench_require(hl_scenario_parse("base", base, strlen(base), &scenario, &error) == HL_STATUS_OK,
                      "read the base configuration");
-    bench.scenario->cases[0].config.world.gpus = gpus;
+    scenario->cases[0].config.world.gpus = gpus;
     require_all_troubles();
-    uint64_t random = hl_random_stream(seed, 0, 0);
-    for (uint64_t i = 0; i < cases; i++)
-        draw_and_run(&bench, (enum hl_trouble)(1 + i % (HL_TROUBLE_COUNT - 1)), &random);
-    for (uint64_t i = 0; i < healthy; i++)
-        draw_and_run(&bench, HL_TROUBLE_NONE, &random);
+    bench.confusion.scenario = scenario;
+    bench.worker.confusion = &bench.confusion;
+    run_faulty(&bench);
+    run_healthy(&bench);
+    hl_worker_finish(&bench.worker);
     report(&bench);
-    hl_scenario_destroy(bench.scenario);
+    hl_scenario_destroy(scenario);
     return hl_bench_finish();
 }

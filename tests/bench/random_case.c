@@ -195,15 +195,17 @@ static enum hl_status derive(struct hl_random_case *r, bool *ret_fits, struct hl
     return status;
 }
 
-enum hl_status hl_random_case_draw(const struct hl_config *base, enum hl_trouble trouble, uint64_t *random,
-                                   struct hl_random_case *ret_case, struct hl_error *error)
+enum hl_status hl_random_case_draw(const struct hl_config *base, enum hl_trouble trouble, bool for_gpu,
+                                   uint64_t *random, struct hl_random_case *ret_case, struct hl_error *error)
 {
     for (bool fits = false; !fits;) {
-        struct hl_random_case r = { .trouble = trouble, .config = *base };
+        struct hl_random_case r = { .trouble = trouble, .config = *base, .for_gpu = for_gpu };
         r.seed = hl_random_next(random) >> 11;
         draw_healthy(&r.config, random);
         r.config.subject.mutant = troubles[trouble].mutant;
         draw_needs(&r, random);
+        if (for_gpu)
+            hl_random_case_fit_gpu(&r, random);
         if (troubles[trouble].fault != HL_FAULT_NONE)
             draw_fault(&r, random);
         const enum hl_status status = derive(&r, &fits, error);

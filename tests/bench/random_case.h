@@ -71,6 +71,7 @@ enum hl_trouble {
 struct hl_random_case {
     enum hl_trouble trouble;
     struct hl_config config;
+    bool for_gpu;
     uint64_t seed;       /* of its one run */
     uint32_t verdicts;   /* bit a verdict that is right */
     enum hl_cause cause; /* of a run that does not pass */
@@ -79,9 +80,17 @@ struct hl_random_case {
 
 /* Draws a case of the given trouble from `random`, on top of `base`. Its watchdog's threshold has to be far
  * longer than a healthy rank is ever late; delays are drawn around it. A base with world.gpus gets so many
- * ranks, one a GPU, and calls of mnnvl and trtllm only. */
-enum hl_status hl_random_case_draw(const struct hl_config *base, enum hl_trouble trouble, uint64_t *random,
-                                   struct hl_random_case *ret_case, struct hl_error *error);
+ * ranks, one a GPU, and calls of mnnvl and trtllm only. For a GPU it leaves out what that
+ * cannot be (random_gpu.c). */
+enum hl_status hl_random_case_draw(const struct hl_config *base, enum hl_trouble trouble, bool for_gpu,
+                                   uint64_t *random, struct hl_random_case *ret_case, struct hl_error *error);
+
+/* Makes a case that was drawn for the simulator one for a GPU. */
+void hl_random_case_fit_gpu(struct hl_random_case *r, uint64_t *random);
+/* May the grids of all ranks be more than a GPU holds? */
+bool hl_random_case_is_tight_on_gpu(const struct hl_program *program, uint32_t ctas);
+/* Does it happen to one process alone? Starting a process a rank takes seconds on a GPU. */
+bool hl_trouble_needs_process(enum hl_trouble trouble);
 
 const char *hl_trouble_name(enum hl_trouble trouble);
 

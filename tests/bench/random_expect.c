@@ -78,9 +78,11 @@ static bool hits_twoshot_barrier(const struct hl_program *clean, const struct hl
 
 /* May the grids of all ranks be more than the GPU holds? The simulator runs one CTA for so many tokens, so
  * grids round up and room rounds down; with PDL a rank's next kernels take room as well. */
-static bool is_tight(const struct hl_program *p, const struct seen *seen)
+static bool is_tight(const struct hl_program *p, const struct seen *seen, bool for_gpu)
 {
     enum { EXECUTED_TOKENS = 2, KERNELS_WITH_PDL = 3 };
+    if (for_gpu)
+        return hl_random_case_is_tight_on_gpu(p, seen->ctas);
     const uint64_t unit = p->tokens_max / EXECUTED_TOKENS + 1, ctas = seen->ctas > unit ? seen->ctas : unit;
     const uint64_t kernels = p->config.schedule.pdl ? KERNELS_WITH_PDL : 1;
     return kernels * (uint32_t)p->ranks * ctas + unit > p->config.world.resident_ctas;
@@ -204,7 +206,7 @@ void hl_random_case_expect(struct hl_random_case *r, const struct hl_program *cl
     switch (r->trouble) {
     case HL_TROUBLE_NO_ROOM:
     case HL_TROUBLE_ANY_ORDER:
-        expect(r, is_tight(clean, &seen) ? PASS | HANG : PASS, HL_CAUSE_NOT_RESIDENT);
+        expect(r, is_tight(clean, &seen, r->for_gpu) ? PASS | HANG : PASS, HL_CAUSE_NOT_RESIDENT);
         break;
     case HL_TROUBLE_NORM_ONLY:
         expect(r, seen.any_norm_only ? CORRUPT : PASS, HL_CAUSE_MISSING_ALLREDUCE);

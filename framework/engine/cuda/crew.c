@@ -325,6 +325,8 @@ static int ask(struct hl_request request, uint32_t *words)
         hl_transfer(crew.runner.fd, &request, sizeof request, READ_MS, true) < 0 ||
         hl_transfer(crew.runner.fd, &reply, sizeof reply, READ_MS, false) < 0 ||
         (!reply.status && hl_transfer(crew.runner.fd, words, request.count * 4ull, READ_MS, false) < 0);
+    if (crew.deaf) /* not even the process comes back from the driver */
+        atomic_fetch_or(&crew.shared->silent, 1u << crew.shared->device[request.rank]);
     crew.spent = crew.spent || crew.deaf;
     return crew.deaf || reply.status ? -1 : 0;
 }

@@ -47,11 +47,6 @@ static enum hl_status check_kernels(const struct hl_config *config, const struct
         return hl_fail(error, HL_STATUS_NO_GPU,
                        "subject.mutant: this one has no CUDA build for this data type and so many ranks; it "
                        "runs on the simulator");
-    const struct hl_strike *s = &config->subject.strike, normal = HL_STRIKE_DEFAULT;
-    if (HL_MUTANT_COUNTS_CALLS(config->subject.mutant) && memcmp(s, &normal, sizeof normal) != 0)
-        return hl_fail(error, HL_STATUS_NO_GPU,
-                       "subject.strike: the CUDA builds strike at the default place only; this case runs on "
-                       "the simulator");
     if (!config->workspace.checked && !hl_fits_workspace(&plan->program->config, plan->program->tokens_max))
         return hl_fail(
             error, HL_STATUS_NO_GPU,
@@ -325,11 +320,21 @@ static void probe_device(void *user, int index, struct hl_device_evidence *ret_e
     hl_witness_collect(index, ret_evidence);
 }
 
+/* Asked by the runner, on a stream that it made before anything ran. Where that cannot ask any more, another
+ * GPU's silence says nothing of this one. */
 static enum hl_device_answer probe_device_answer(void *user, int rank)
 {
+    const struct hl_shared *shared = ((const struct hl_run *)user)->events.shared;
     uint32_t word;
-    (void)user;
-    return hl_crew_read(rank, 0, 0, 1, &word) == 0 ? HL_DEVICE_ANSWERS : HL_DEVICE_SILENT;
+    if (hl_crew_read(rank, 0, 0, 1, &word) == 0)
+        return HL_DEVICE_ANSWERS;
+    return atomic_load(&shared->silent) >> shared->device[rank] & 1 ? HL_DEVICE_SILENT : HL_DEVICE_NOT_ASKED;
+}
+
+static uint32_t probe_strikes(void *user)
+{
+    const struct hl_run *run = user;
+    return *(const volatile uint32_t *)&run->events.shared->strikes;
 }
 
 static struct hl_probe probe(struct hl_run *run)
@@ -349,7 +354,8 @@ static struct hl_probe probe(struct hl_run *run)
                               .device = probe_device,
                               .stray_write = probe_stray_write,
                               .is_serialised = probe_is_serialised,
-                              .device_answer = probe_device_answer };
+                              .device_answer = probe_device_answer,
+                              .strikes = probe_strikes };
 }
 
 const struct hl_engine hl_engine_cuda = {

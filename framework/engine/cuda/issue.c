@@ -34,7 +34,9 @@ struct hl_cuda_call hl_cuda_rank_call(const struct hl_cuda_job *job, int rank, u
                                  .gamma = at(job, rank, r->gamma_at),
                                  .residual_out = at(job, rank, outputs),
                                  .norm_out = at(job, rank, outputs + rows_bytes(plan)),
-                                 .abort_word = job->abort_word };
+                                 .abort_word = job->abort_word,
+                                 .strike = plan->config->subject.strike,
+                                 .strikes = job->strikes };
     for (int peer = 0; peer < plan->program->ranks; peer++)
         call.workspace[peer] = at(job, peer, plan->rank[peer].workspace_at[op->workspace]);
     return call;

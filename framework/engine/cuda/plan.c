@@ -290,10 +290,10 @@ static bool runs_here(enum hl_op_kind kind, enum hl_placement placement)
     case HL_OP_SERIALISE:
     case HL_OP_HOLD:
     case HL_OP_TURN:
+    case HL_OP_FREEZE:
     case HL_OP_REUSE: return true;
     case HL_OP_KILL:
     case HL_OP_STOP: return placement == HL_PLACEMENT_PROCESS;
-    case HL_OP_FREEZE: /* nothing makes a driver stall on demand */
     case HL_OP_KIND_COUNT: break;
     }
     return false;

@@ -47,6 +47,7 @@ static enum hl_status share_memory(struct hl_cuda_process *p, struct hl_error *e
     TRY(cuMemHostRegister(p->shared, bytes, CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP));
     TRY(cuMemHostGetDevicePointer(&device, p->shared, 0));
     p->job.abort_word = (const uint32_t *)(uintptr_t)(device + offsetof(struct hl_shared, abort_word));
+    p->job.strikes = (uint32_t *)(uintptr_t)(device + offsetof(struct hl_shared, strikes));
     p->job.copies = (uint32_t *)(uintptr_t)(device + offsetof(struct hl_shared, copies));
     p->job.ring.marks = (struct hl_mark *)(uintptr_t)(device + offsetof(struct hl_shared, marks));
     return HL_STATUS_OK;

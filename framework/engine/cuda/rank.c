@@ -182,6 +182,17 @@ static enum hl_status wait_in_op(struct hl_cuda_rank *r, uint32_t index, const s
  * The program
  */
 
+/* Nothing more starts on the stream until the run is aborted. */
+static enum hl_status hold(struct hl_cuda_rank *r, CUstream stream, struct hl_error *error)
+{
+    return check(r,
+                 r->job->driver->cuStreamWaitValue32(stream, (CUdeviceptr)(uintptr_t)r->job->abort_word, 1,
+                                                     CU_STREAM_WAIT_VALUE_GEQ),
+                 "hold a stream", error);
+}
+
+static uint32_t gpu_bit(const struct hl_cuda_rank *r) { return 1u << r->job->shared->device[r->rank]; }
+
 static enum hl_status launch(struct hl_cuda_rank *r, uint32_t index, const struct hl_op *op,
                              struct hl_error *error)
 {
@@ -219,9 +230,14 @@ static enum hl_status launch_and_tell(struct hl_cuda_rank *r, uint32_t index, co
         return launch(r, index, op, error);
     reserve_marks(r, index);
     tell(r, HL_HOST_OP_ISSUED, index);
-    const enum hl_status status = atomic_load(&r->job->shared->serialised)
-                                      ? launch_in_turn(r, index, op, error)
-                                      : launch(r, index, op, error);
+    enum hl_status status = HL_STATUS_OK;
+    /* No driver stalls on demand: what it would not start is held on its stream, and so are the copies that
+     * the watchdog asks that GPU for (runner.c). */
+    if (atomic_load(&r->job->shared->frozen) & gpu_bit(r))
+        status = hold(r, r->streams[op->stream], error);
+    if (!status)
+        status = atomic_load(&r->job->shared->serialised) ? launch_in_turn(r, index, op, error)
+                                                          : launch(r, index, op, error);
     atomic_store(&r->job->shared->rank[r->rank].calls, r->marks / 2);
     return status;
 }
@@ -251,11 +267,8 @@ static enum hl_status run_op(struct hl_cuda_rank *r, uint32_t index, struct hl_e
     case HL_OP_STOP:
     case HL_OP_KILL: return wait_in_op(r, index, op, error);
     case HL_OP_HOST_DELAY: delay(r, op->delay_ns); return HL_STATUS_OK;
-    case HL_OP_HOLD: /* until the run is aborted */
-        return check(r,
-                     d->cuStreamWaitValue32(stream, (CUdeviceptr)(uintptr_t)r->job->abort_word, 1,
-                                            CU_STREAM_WAIT_VALUE_GEQ),
-                     "hold a stream", error);
+    case HL_OP_HOLD: return hold(r, stream, error);
+    case HL_OP_FREEZE: atomic_fetch_or(&r->job->shared->frozen, gpu_bit(r)); return HL_STATUS_OK;
     case HL_OP_REUSE: return hl_cuda_issue_reuse(r, index, error);
     case HL_OP_FOREIGN: return hl_cuda_issue_foreign(r, error);
     case HL_OP_SERIALISE: atomic_store(&r->job->shared->serialised, true); return HL_STATUS_OK;

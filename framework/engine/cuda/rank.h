@@ -18,6 +18,7 @@ struct hl_cuda_job {
     uint64_t seed;
     /* Device addresses of shared memory. */
     const uint32_t *abort_word;
+    uint32_t *strikes;
     struct hl_mark_ring ring;
     uint32_t *copies;
 };

@@ -15,6 +15,11 @@
 /* Words of a read, or of all guards. */
 #define STAGING_WORDS (2u * HL_CUDA_GUARD_SEEN * HL_CUDA_GUARDS * HL_RANKS_MAX * HL_CUDA_WORKSPACES_MAX)
 
+/* A GPU that has not done a small copy after so long does not answer. Time slices of other processes' kernels
+ * take some milliseconds each. */
+#define SILENT_MS 1000
+#define POLL_NS 20000
+
 /* A rank's memory. */
 struct arena {
     CUdeviceptr at;
@@ -233,11 +238,14 @@ static enum hl_status reset_shared(struct runner *r, struct hl_error *error)
     if (r->p.plan.sample_bytes > shared->copies_bytes)
         return hl_fail(error, HL_STATUS_INTERNAL, "too little shared memory for the rows to check");
     shared->abort_word = 0;
+    shared->strikes = 0;
     atomic_store(&shared->aborted, false);
     atomic_store(&shared->failing, false);
     atomic_store(&shared->failed, false);
     atomic_store(&shared->serialised, false);
     atomic_store(&shared->turn, 0);
+    atomic_store(&shared->frozen, 0);
+    atomic_store(&shared->silent, 0);
     atomic_store(&shared->ready, 0);
     atomic_store(&shared->go, false);
     shared->stray = (struct hl_stray_write){ .by_rank = -1 };
@@ -325,22 +333,50 @@ static enum hl_status end_run(struct runner *r, struct hl_error *error)
  * Looking at a run
  */
 
+/* Makes ready for copies of a GPU. One that did not do the last copy still owes it, and is asked for no
+ * other. */
+static enum hl_status use_side(struct runner *r, int gpu, struct hl_error *error)
+{
+    const enum hl_status status = use_gpu(r, gpu, error);
+    if (status)
+        return status;
+    if (atomic_load(&r->p.shared->silent) >> gpu & 1)
+        return hl_fail(error, HL_STATUS_INTERNAL, "GPU %d does not answer", gpu);
+    if (atomic_load(&r->p.shared->frozen) >> gpu & 1)
+        TRY(cuStreamWaitValue32(r->sides[gpu], (CUdeviceptr)(uintptr_t)r->p.job.abort_word, 1,
+                                CU_STREAM_WAIT_VALUE_GEQ));
+    return HL_STATUS_OK;
+}
+
 /* Copies words of a rank's memory, without waiting for them. */
 static enum hl_status copy_words(struct runner *r, int rank, uint64_t at, uint32_t count, uint32_t *to,
                                  struct hl_error *error)
 {
     const int gpu = r->p.shared->device[rank];
-    const enum hl_status status = use_gpu(r, gpu, error);
+    const enum hl_status status = use_side(r, gpu, error);
     if (!status)
         TRY(cuMemcpyDtoHAsync(to, r->arenas[rank].at + at, count * 4ull, r->sides[gpu]));
     return status;
 }
 
+/* Polled: a device that stands still would hold this process in the driver, too. */
 static enum hl_status wait_for_copies(struct runner *r, struct hl_error *error)
 {
-    for (int gpu = 0; gpu < HL_RANKS_MAX; gpu++)
-        if (r->sides[gpu])
-            TRY(cuStreamSynchronize(r->sides[gpu]));
+    const uint64_t until_ns = hl_monotonic_ns() + SILENT_MS * 1000000ull;
+    for (int gpu = 0; gpu < HL_RANKS_MAX; gpu++) {
+        CUresult result = CUDA_SUCCESS;
+        while (r->sides[gpu] && (result = r->p.driver.cuStreamQuery(r->sides[gpu])) == CUDA_ERROR_NOT_READY &&
+               hl_monotonic_ns() < until_ns)
+            nanosleep(&(struct timespec){ .tv_nsec = POLL_NS }, NULL);
+        if (result == CUDA_ERROR_NOT_READY) {
+            atomic_fetch_or(&r->p.shared->silent, 1u << gpu);
+            return hl_fail(error, HL_STATUS_INTERNAL, "GPU %d does not do a copy", gpu);
+        }
+        const enum hl_status status =
+            hl_driver_check(&r->p.driver, result, "copy what the watchdog asked for", error);
+        if (status)
+            return status;
+    }
     return HL_STATUS_OK;
 }
 
@@ -350,13 +386,13 @@ static enum hl_status read_words(struct runner *r, const struct hl_request *requ
         return hl_fail(error, HL_STATUS_INTERNAL, "nothing to read");
     const uint64_t at =
         r->p.plan.rank[request->rank].workspace_at[request->workspace] + request->first * 4ull;
-    enum hl_status status = use_gpu(r, r->p.shared->device[request->rank], error);
+    const int gpu = r->p.shared->device[request->rank];
+    enum hl_status status = use_side(r, gpu, error);
     if (status)
         return status;
     if (r->p.job.subject.workspace[request->workspace].memory[0])
         status = hl_cuda_subject_read(&r->p.job.subject, request->rank, request->workspace, request->first,
-                                      request->count, r->staging,
-                                      r->sides[r->p.shared->device[request->rank]], error);
+                                      request->count, r->staging, r->sides[gpu], error);
     else
         status = copy_words(r, request->rank, at, request->count, r->staging, error);
     return status ? status : wait_for_copies(r, error);

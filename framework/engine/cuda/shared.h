@@ -44,6 +44,7 @@ struct hl_shared_rank {
 
 struct hl_shared {
     uint32_t abort_word;     /* kernels poll it; not 0 lets every wait pass */
+    uint32_t strikes;        /* kernels count them; see struct hl_cuda_call */
     _Atomic bool aborted;    /* hosts poll it */
     _Atomic bool failing;    /* a CUDA call of a rank failed, and its rank says which */
     _Atomic bool failed;     /* `failure` says which */
@@ -51,6 +52,8 @@ struct hl_shared {
     _Atomic uint32_t ready;  /* ranks whose graphs are made */
     _Atomic bool serialised; /* a tool lets one launch of all ranks run at a time */
     _Atomic uint32_t turn;   /* 1 + the rank whose launch it is; 0: nobody's */
+    _Atomic uint32_t frozen; /* GPUs, a bit each, on which nothing is to start any more: a fault */
+    _Atomic uint32_t silent; /* GPUs that were asked for a copy and do not do it */
     char failure[256];
     char doing[160];             /* what the runner does that may kill it; "" nothing of that kind */
     enum hl_compare compare;     /* of the subject's waits */

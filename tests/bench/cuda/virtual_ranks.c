@@ -74,7 +74,7 @@ void hl_group_init(struct hl_group *g, enum hl_family family, int ranks, enum hl
     g->hidden = hidden;
     HL_CUDA(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, 0));
     g->sms = (uint32_t)sms;
-    HL_CUDA(cudaHostAlloc((void **)&g->abort_word, 4, cudaHostAllocMapped));
+    HL_CUDA(cudaHostAlloc((void **)&g->abort_word, 8, cudaHostAllocMapped));
     HL_CUDA(cudaHostGetDevicePointer((void **)&g->abort_word_device, (void *)g->abort_word, 0));
     const uint64_t words = hl_rows_words(g);
     for (int r = 0; r < ranks; r++) {
@@ -178,6 +178,8 @@ void hl_group_fill(const struct hl_group *g, int rank, struct hl_group_call what
         .residual_out = g->residual_out[rank] + set_at,
         .norm_out = g->norm_out[rank] + set_at,
         .abort_word = g->abort_word_device,
+        .strike = HL_STRIKE_DEFAULT,
+        .strikes = g->abort_word_device + 1,
     };
     memcpy(ret_call->workspace, g->workspaces, sizeof ret_call->workspace);
 }

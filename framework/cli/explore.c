@@ -22,8 +22,10 @@ static const char doc[] =
     "Goes through every schedule of the cases of scenario files: proves that none hangs, or shows one "
     "that does."
     "\vThe step sources themselves are searched, not a model of them: every order of the accesses of all "
-    "CTAs of all ranks, under sequential consistency, with calls issued without end. Rows are one word, and "
-    "token counts small; what was covered is printed with each answer.";
+    "CTAs of all ranks, with stores that are seen at once or (world.memory: relaxed) later and in any order, "
+    "and "
+    "with calls issued without end. Rows are one word, and token counts small; what was covered is printed "
+    "with each answer.";
 
 enum {
     KEY_RANKS = 256,
@@ -402,6 +404,7 @@ static int export_case(const struct hl_explore_arguments *a, const struct hl_cas
     struct hl_space *space;
     struct hl_error error;
     enum hl_status status = hl_cover_make(&c->config, &a->search.cover, &cover, &error);
+    cover.spec.relaxed = false; /* the memory is that of the tool that reads the model */
     if (!status)
         status = hl_space_create(&cover.spec, &space, &error);
     if (status)

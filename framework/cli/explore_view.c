@@ -31,6 +31,11 @@ static void write_lines(const char *heading, const char *lines)
         printf("  %s %.*s\n", line == lines ? heading : "          ", (int)strcspn(line, "\n"), line);
 }
 
+static const char *memory_name(const struct hl_cover *cover)
+{
+    return hl_words_name(&hl_words_memory, cover->spec.relaxed ? HL_MEMORY_RELAXED : HL_MEMORY_SC);
+}
+
 static void write_covered(const struct hl_explore_found *f)
 {
     const struct hl_cover *cover = &f->search.cover;
@@ -38,10 +43,10 @@ static void write_covered(const struct hl_explore_found *f)
            f->search.ctas == 1 ? "" : "s", cover->calls);
     if (cover->rounds)
         printf("             %u rounds\n", cover->rounds);
-    printf("             %s; memory sc, progress %s, PDL %s\n",
+    printf("             %s; memory %s, progress %s, PDL %s\n",
            f->search.walked.schedules && !f->search.states ? "orders drawn at random"
                                                            : "every order of every access",
-           promise_name(cover->spec.promise), cover->spec.pdl ? "on" : "off");
+           memory_name(cover), promise_name(cover->spec.promise), cover->spec.pdl ? "on" : "off");
     for (int i = 0; i < cover->n_payloads; i++)
         printf("  %s %s\n", i ? "          " : "payload   ", cover->payload_names[i]);
     write_lines("not       ", cover->notes);
@@ -257,9 +262,9 @@ enum hl_status hl_explore_json(const struct hl_explore_found *f, json_t **ret_ob
         "id", f->c->id, "answer", answer_name(p->answer), "expected",
         hl_words_name(&hl_words_verdicts, f->c->expected.verdict), "ok", hl_explore_is_as_expected(f),
         "ranks", p->cover.spec.ranks, "ctas", (int)p->ctas, "calls", p->cover.calls, "rounds",
-        (int)p->cover.rounds, "memory", "sc", "progress", promise_name(p->cover.spec.promise), "pdl",
-        p->cover.spec.pdl, "payload", p->payload, "states", (json_int_t)p->states, "reduced",
-        p->explored.reduced, "wall_s", p->seconds + p->walked.seconds);
+        (int)p->cover.rounds, "memory", memory_name(&p->cover), "progress",
+        promise_name(p->cover.spec.promise), "pdl", p->cover.spec.pdl, "payload", p->payload, "states",
+        (json_int_t)p->states, "reduced", p->explored.reduced, "wall_s", p->seconds + p->walked.seconds);
     if (!object)
         return hl_fail(error, HL_STATUS_MEMORY, "out of memory for a result");
     add_walked(object, &p->walked);

@@ -18,7 +18,17 @@
  * to see gone: otherwise the step is not taken alone;
  *  - where room is short, CTAs that start take it from each other: a start is not taken alone. The run lets
  * all of them start, which is more than any schedule can, and a CTA that has started needs no more room;
- *  - the run ends: otherwise (a rank that can go on for ever without p) the step is not taken alone. */
+ *  - the run ends: otherwise (a rank that can go on for ever without p) the step is not taken alone.
+ *
+ * With relaxed memory, what a CTA sends and what is delivered of it are steps of different agents. To send
+ * touches no workspace: nobody but the deliveries of the same flight depends on it, and those cannot come
+ * before. A delivery is a store to the peer's workspace, compared as any other store is: the peer may wait
+ * for it (then nothing depends on it yet), or may clear that row meanwhile (then both orders are searched).
+ * That a CTA ends and that a release is seen only when all before it has been seen is enabled by deliveries,
+ * never taken back by one. The run delivers at once whatever it can: a word that is readable in some schedule
+ * is readable in the run, because a row that was delivered in the run stays so when it is cleared, however
+ * the two are ordered; and a flag that comes back to a value that a CTA waits to see gone ends the run,
+ * whether it was stored or delivered. */
 #include <string.h>
 #include "space.h"
 
@@ -96,7 +106,7 @@ static bool is_polled_by_another(const struct hl_space *s, uint32_t agent, uint3
     const uint32_t current =
         s->words[s->touched_workspace][rank]
                 [l->family == HL_FAMILY_TRTLLM ? (uint32_t)HL_TRTLLM_CURRENT : (uint32_t)HL_MNNVL_CURRENT];
-    const uint32_t per_rank = s->agents / (uint32_t)s->spec.ranks;
+    const uint32_t per_rank = s->ctas / (uint32_t)s->spec.ranks;
     for (uint32_t i = (uint32_t)rank * per_rank; i < (uint32_t)(rank + 1) * per_rank; i++)
         if (i != agent && hl_space_is_running(&s->agent[i]) &&
             (s->agent[i].its_cta->step.buffer == buffer || current == buffer))
@@ -112,12 +122,11 @@ static void keep_rows(struct hl_space *s, uint32_t agent, const uint32_t *before
         return;
     const int w = s->touched_workspace;
     uint32_t *stored = &s->stored[w][store->rank][store->at];
-    const bool keeps =
-        store->clears && (*stored == s->ahead_runs || is_polled_by_another(s, agent, store->at));
+    const bool is_polled = store->clears && is_polled_by_another(s, agent, store->at);
     for (uint32_t i = 0; i < store->count && store->at + i < s->live[w]; i++) {
         if (!store->clears)
             stored[i] = s->ahead_runs;
-        else if (keeps)
+        else if (is_polled || stored[i] == s->ahead_runs)
             s->words[w][store->rank][store->at + i] = before[i];
     }
 }
@@ -130,7 +139,7 @@ static bool takes_a_flag_back(const struct hl_space *s, int rank)
     if (!s->store.count || s->store.rank == rank || s->store.at < l->barrier_at ||
         l->family != HL_FAMILY_TRTLLM)
         return false;
-    const uint32_t per_rank = s->agents / (uint32_t)s->spec.ranks, first = (uint32_t)s->store.rank * per_rank;
+    const uint32_t per_rank = s->ctas / (uint32_t)s->spec.ranks, first = (uint32_t)s->store.rank * per_rank;
     const struct hl_touch *stored = &s->footprint.touch[0];
     const uint32_t last = s->words[s->touched_workspace][s->store.rank][HL_TRTLLM_BARRIER_FLAG];
     for (uint32_t i = first; i < first + per_rank; i++) {
@@ -154,11 +163,13 @@ static bool run_agent(struct hl_space *s, uint32_t agent, uint32_t *p, const str
     const struct hl_space_agent *a = &s->agent[agent];
     const int rank = a->rank;
     uint32_t kept[HL_SPACE_WORKSPACES_MAX][HL_SPACE_LIVE_MAX]; /* which word a clear hits is known too late */
+    if (a->flight && !a->flight->halves)
+        return true;
     for (;;) {
-        for (int w = 0; w < s->spec.workspaces; w++)
-            memcpy(kept[w], s->words[w][rank], s->live[w] * sizeof(uint32_t));
         if (!hl_space_is_running(a))
             return true;
+        for (int w = 0; w < s->spec.workspaces; w++)
+            memcpy(kept[w], s->words[w][rank], s->live[w] * sizeof(uint32_t));
         if (hl_space_call(a)->fills)
             return false; /* it would take away what some schedule reads */
         if (!hl_space_step(s, agent))
@@ -173,7 +184,7 @@ static bool run_agent(struct hl_space *s, uint32_t agent, uint32_t *p, const str
             keep_rows(s, agent, &kept[s->touched_workspace][s->store.clears ? s->store.at : 0]);
         if (s->retired) {
             if (rank == s->agent[*p].rank && a->stream == s->agent[*p].stream)
-                *p -= (uint32_t)s->retired * s->ctas_max;
+                *p -= (uint32_t)s->retired * s->ctas_max * (*p < s->ctas ? 1 : 2 * s->flights);
             return true;
         }
     }

@@ -213,7 +213,8 @@ static struct hl_space_spec begin_spec(const struct hl_config *c, int ranks)
                                    .strike = c->subject.strike,
                                    .sms = c->world.sms,
                                    .pdl = c->schedule.pdl,
-                                   .one_gpu = c->world.placement == HL_PLACEMENT_VIRTUAL };
+                                   .one_gpu = c->world.placement == HL_PLACEMENT_VIRTUAL,
+                                   .relaxed = c->world.memory == HL_MEMORY_RELAXED };
 }
 
 /*
@@ -469,8 +470,6 @@ enum hl_status hl_cover_make(const struct hl_config *config, const struct hl_cov
     cover.room = scaled_room(&resolved.world, &cover.spec, resolved.schedule.sizes[0]);
     cover.spec.room = cover.room;
     cover.spec.promise = promise_of(resolved.world.progress);
-    if (resolved.world.memory == HL_MEMORY_RELAXED || resolved.subject.mutant == HL_MUTANT_NO_RELEASE)
-        hl_text_add(cover.notes, sizeof cover.notes, "relaxed memory: every store is seen at once (sc)\n");
     *ret_cover = cover;
     return HL_STATUS_OK;
 }

@@ -8,35 +8,39 @@ enum { STEPS_MAX = 200000 };
 struct follower {
     struct hl_space *space;
     struct hl_error *error;
-    uint32_t *retired; /* [agent / agents of a stream], modulo the kernels in flight */
+    uint32_t *retired; /* [stream of a rank], modulo the kernels in flight */
     uint32_t *taken;   /* [lane] steps */
     uint32_t *nth;     /* [entry of the list] which step of its lane it is */
     bool *blocked;     /* [lane] could not step since the last step of anybody */
     struct hl_path *path;
 };
 
-static uint32_t agents_of_a_stream(const struct hl_space *s) { return (uint32_t)s->kernels * s->ctas_max; }
+static uint32_t *retired_of(const struct follower *f, uint32_t number)
+{
+    return &f->retired[hl_space_cta_of(f->space, number) /
+                       ((uint32_t)f->space->kernels * f->space->ctas_max)];
+}
 
 /* By how many kernels place and lane are apart: one way, and back. */
 static uint32_t shift(const struct hl_space *s, uint32_t number, uint32_t kernels)
 {
-    const uint32_t all = agents_of_a_stream(s), place = number % all;
-    return number - place + (place + kernels * s->ctas_max) % all;
+    const uint32_t all = (uint32_t)s->kernels * s->ctas_max, cta = hl_space_cta_of(s, number),
+                   place = cta % all, shifted = cta - place + (place + kernels * s->ctas_max) % all;
+    return number < s->ctas ? shifted : number + (shifted - cta) * 2 * s->flights;
 }
 static uint32_t lane_of(const struct follower *f, uint32_t agent)
 {
-    return shift(f->space, agent, f->retired[agent / agents_of_a_stream(f->space)]);
+    return shift(f->space, agent, *retired_of(f, agent));
 }
 static uint32_t agent_of(const struct follower *f, uint32_t lane)
 {
-    const uint32_t kernels = (uint32_t)f->space->kernels;
-    return shift(f->space, lane, kernels - f->retired[lane / agents_of_a_stream(f->space)]);
+    return shift(f->space, lane, (uint32_t)f->space->kernels - *retired_of(f, lane));
 }
 
 static bool step(struct follower *f, uint32_t lane)
 {
     struct hl_space *s = f->space;
-    uint32_t *retired = &f->retired[lane / agents_of_a_stream(s)];
+    uint32_t *retired = retired_of(f, lane);
     if (!hl_space_step(s, agent_of(f, lane)))
         return false;
     *retired = (*retired + (uint32_t)s->retired) % (uint32_t)s->kernels;

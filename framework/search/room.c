@@ -37,7 +37,7 @@ bool hl_space_may_start(const struct hl_space *s, const struct hl_space_agent *a
     bool is_first = true, waits = false;
     if (s->has_all_room)
         return true;
-    for (uint32_t i = 0; i < s->agents; i++) {
+    for (uint32_t i = 0; i < s->ctas; i++) {
         const struct hl_space_agent *other = &s->agent[i];
         if (!is_on_same_gpu(s, a, other) || !hl_space_is_running(other) || other == a)
             continue;
@@ -53,5 +53,5 @@ bool hl_space_may_start(const struct hl_space *s, const struct hl_space_agent *a
 bool hl_space_is_crowded(const struct hl_space *s)
 {
     return s->spec.promise != HL_PROMISE_FAIR &&
-           s->agents / (s->spec.one_gpu ? 1u : (uint32_t)s->spec.ranks) > s->spec.room;
+           s->ctas / (s->spec.one_gpu ? 1u : (uint32_t)s->spec.ranks) > s->spec.room;
 }

@@ -12,13 +12,23 @@ static struct hl_space_cta *ctas_of(const struct hl_space *s, int rank, int stre
 static uint32_t *regs_of(const struct hl_space *s, int rank, int stream, int kernel, uint32_t cta)
 {
     struct hl_space_cta *end = ctas_of(s, rank, s->spec.streams, 0);
-    return (uint32_t *)end + ((size_t)(stream * s->kernels + kernel) * s->ctas_max + cta) * s->row_words;
+    return (uint32_t *)end + ((size_t)(stream * s->kernels + kernel) * s->ctas_max + cta) * s->cta_words;
+}
+
+/* The deliveries of a CTA: each flight, each half. */
+static void find_deliveries(struct hl_space *s, uint32_t cta)
+{
+    for (uint32_t i = 0; i < 2 * s->flights; i++) {
+        struct hl_space_agent *a = &s->agent[s->ctas + cta * 2 * s->flights + i];
+        *a = s->agent[cta];
+        a->flight = (struct hl_space_flight *)(a->its_regs + s->row_words + i / 2 * s->flight_words);
+    }
 }
 
 void hl_space_find_agents(struct hl_space *s)
 {
     const uint32_t per_rank = (uint32_t)(s->spec.streams * s->kernels);
-    for (uint32_t i = 0; i < s->agents; i++) {
+    for (uint32_t i = 0; i < s->ctas; i++) {
         const uint32_t kernel = i / s->ctas_max;
         struct hl_space_agent a = { .rank = (int)(kernel / per_rank),
                                     .stream = (int)(kernel % per_rank) / s->kernels,
@@ -30,6 +40,7 @@ void hl_space_find_agents(struct hl_space *s)
         a.calls = s->spec.program[a.rank][a.stream].calls;
         a.cx = hl_space_cx(s, a.rank, a.stream, 0, 0);
         s->agent[i] = a;
+        find_deliveries(s, i);
     }
 }
 
@@ -38,7 +49,7 @@ static void retire(struct hl_space *s, int rank, int stream)
 {
     struct hl_space_stream *q = hl_space_stream(s, rank, stream);
     struct hl_space_kernel *kernels = hl_space_kernels(s, rank, stream);
-    const size_t left = (size_t)s->kernels - 1, regs_of_kernel = (size_t)s->ctas_max * s->row_words;
+    const size_t left = (size_t)s->kernels - 1, regs_of_kernel = (size_t)s->ctas_max * s->cta_words;
     while (q->in_flight && kernels[0].ended == kernels[0].ctas) {
         struct hl_space_cta *ctas = ctas_of(s, rank, stream, 0);
         uint32_t *regs = regs_of(s, rank, stream, 0, 0);
@@ -91,7 +102,7 @@ static bool clears_under_a_wait(struct hl_space *s, uint32_t agent)
     const struct hl_store store = s->store;
     const unsigned char *base = s->base;
     const int workspace = s->touched_workspace, retired = s->retired;
-    const uint32_t per_rank = s->agents / (uint32_t)s->spec.ranks, first = agent / per_rank * per_rank;
+    const uint32_t per_rank = s->ctas / (uint32_t)s->spec.ranks, first = agent / per_rank * per_rank;
     bool found = false;
     hl_space_save(s, s->checking);
     s->base = NULL;
@@ -132,12 +143,31 @@ static void check_store(struct hl_space *s, uint32_t agent)
         return;
     if (!s->store.clears)
         s->overwrites++;
-    else if (s->agents > (uint32_t)s->spec.ranks && clears_under_a_wait(s, agent))
+    else if (s->ctas > (uint32_t)s->spec.ranks && clears_under_a_wait(s, agent))
         s->broken_polls++;
 }
 
-static enum hl_step_result run_step(struct hl_space *s, const struct hl_space_agent *a, bool *ret_triggered)
+/* Some of its stores are on their way. A CTA ends, and so does its kernel, when all have been seen. */
+static enum hl_step_result run_relaxed(struct hl_space *s, const struct hl_space_agent *a, hl_step_fn step,
+                                       struct hl_cx *cx)
 {
+    const struct hl_step before = a->its_cta->step;
+    hl_space_open_outbox(s, a, cx);
+    const enum hl_step_result result = step(&a->its_cta->step, cx);
+    if (result == HL_STEP_DONE && hl_space_has_flights(s, a)) {
+        a->its_cta->step = before;
+        s->footprint.n = 0; /* it waits for the memory, and polls nothing */
+        return HL_STEP_BLOCKED;
+    }
+    hl_space_send(s, a, cx);
+    return result;
+}
+
+static enum hl_step_result run_step(struct hl_space *s, uint32_t agent, bool *ret_triggered)
+{
+    const struct hl_space_agent *a = &s->agent[agent];
+    if (a->flight)
+        return hl_space_deliver(s, agent) ? HL_STEP_RAN : HL_STEP_BLOCKED;
     const struct hl_space_call *call = hl_space_call(a);
     s->touched_workspace = call->workspace;
     if (call->fills) {
@@ -162,12 +192,12 @@ static enum hl_step_result run_step(struct hl_space *s, const struct hl_space_ag
     cx->store.count = 0;
     if (expected)
         hl_space_forget_sums(cx);
-    const enum hl_step_result result =
-        s->steps[hl_protocol_kernels(call->protocol).kernels[k->which]](&a->its_cta->step, cx);
+    const hl_step_fn step = s->steps[hl_protocol_kernels(call->protocol).kernels[k->which]];
+    const enum hl_step_result result = s->flights ? run_relaxed(s, a, step, cx) : step(&a->its_cta->step, cx);
     s->store = cx->store;
     s->strikes += cx->strikes;
     cx->strikes = 0;
-    s->wrong_sums += expected && !hl_space_has_right_sums(cx, expected);
+    s->wrong_sums += expected && result != HL_STEP_BLOCKED && !hl_space_has_right_sums(cx, expected);
     *ret_triggered = cx->triggered;
     return result;
 }
@@ -179,7 +209,7 @@ bool hl_space_step(struct hl_space *s, uint32_t agent)
         return false;
     bool triggered = false;
     s->footprint.n = 0;
-    s->store.count = 0;
+    s->store.count = s->sent.count = 0;
     s->retired = 0;
     s->changed_ranks = 1u << a->rank;
     s->started = s->is_crowded && !a->its_cta->started;
@@ -187,7 +217,7 @@ bool hl_space_step(struct hl_space *s, uint32_t agent)
         s->touched_workspace = hl_space_call(a)->workspace;
         return a->its_cta->started = hl_space_may_start(s, a);
     }
-    const enum hl_step_result result = run_step(s, a, &triggered);
+    const enum hl_step_result result = run_step(s, agent, &triggered);
     if (result == HL_STEP_BLOCKED)
         return false;
     check_store(s, agent);
@@ -199,6 +229,7 @@ bool hl_space_step(struct hl_space *s, uint32_t agent)
         memset(&a->its_cta->step, 0, sizeof a->its_cta->step);
         memset(a->its_regs, 0, s->row_words * sizeof *a->its_regs);
         a->its_cta->ended = true;
+        a->its_cta->sent = 0;
         a->its_kernel->ended++;
         retire(s, a->rank, a->stream);
     }

@@ -90,6 +90,7 @@ struct hl_space_spec {
     uint32_t payload; /* the word of every row that is not ordinary data; 0: all are, other on each rank */
     bool one_gpu;     /* all ranks share it */
     bool serialises;  /* there are calls that run alone */
+    bool relaxed;     /* a store to a peer is seen later: see flights.c */
     enum hl_promise promise;
     uint32_t room; /* CTAs that a GPU holds, unless the promise is fair */
     struct hl_space_stream_program program[HL_RANKS_MAX][HL_SPACE_STREAMS_MAX];
@@ -125,16 +126,27 @@ struct hl_space_cta {
     struct hl_step step;
     bool ended, triggered;
     bool started; /* where room is limited */
-    uint8_t unused;
+    uint8_t sent; /* stores to peers that were left to a relaxed memory */
 };
 
-/* What an agent number means, and where its parts of the working state are. */
+/* A store on its way to a peer; its words, or the value of its flags, follow. */
+struct hl_space_flight {
+    uint32_t at;
+    uint8_t rank;
+    uint8_t halves;  /* of every 16 bytes, still to be seen; 0: there is no such store */
+    uint8_t count;   /* words; 0: flags */
+    bool is_release; /* not before all that the CTA sent before it */
+};
+
+/* What an agent number means, and where its parts of the working state are. Agents are the CTAs, then the
+ * memory's deliveries of what each CTA sends. */
 struct hl_space_agent {
     int rank, stream, kernel;
     uint32_t cta;
     struct hl_space_kernel *its_kernel;
     struct hl_space_cta *its_cta;
     uint32_t *its_regs;
+    struct hl_space_flight *flight;    /* that it delivers a half of; NULL: it is the CTA */
     const struct hl_space_call *calls; /* of its stream */
     struct hl_cx *cx;                  /* [call][kernel of the call], of its stream */
 };
@@ -143,11 +155,13 @@ struct hl_space {
     struct hl_space_spec spec;
     const hl_step_fn *steps;
     struct hl_layout layout[HL_SPACE_WORKSPACES_MAX];
-    uint32_t live[HL_SPACE_WORKSPACES_MAX]; /* leading words of a workspace that anybody ever reads */
-    uint32_t behind;                        /* words after it that stray stores reach */
-    uint32_t numbers_max;                   /* calls are counted up to here, so that states stay finite */
-    int kernels;                            /* places for kernels in flight */
-    uint32_t ctas_max, agents, calls_max;   /* CTAs of a kernel; agents; entries of a list */
+    uint32_t live[HL_SPACE_WORKSPACES_MAX];     /* leading words of a workspace that anybody ever reads */
+    uint32_t behind;                            /* words after it that stray stores reach */
+    uint32_t numbers_max;                       /* calls are counted up to here, so that states stay finite */
+    int kernels;                                /* places for kernels in flight */
+    uint32_t ctas_max, ctas, agents, calls_max; /* CTAs of a kernel; of all; agents; entries of a list */
+    uint32_t flights, flight_words;             /* that a CTA sends at most; of each, with its head */
+    uint32_t cta_words;                         /* registers and flights of a CTA */
     size_t rank_bytes, control_bytes, state_bytes; /* control of a rank, of all; a saved state */
 
     /* The working state. */
@@ -172,7 +186,8 @@ struct hl_space {
     int retired;            /* kernels of the agent's stream that completed */
     bool started;           /* the step was the start of a CTA */
     uint32_t changed_ranks; /* whose hosts and streams the step moved, a bit each */
-    struct hl_store store;
+    struct hl_store store;  /* that is seen now */
+    struct hl_store sent;   /* that was left to the memory */
     /* For ahead.c: the run in which a word was last stored, and the number of the run. */
     uint32_t *stored[HL_SPACE_WORKSPACES_MAX][HL_RANKS_MAX];
     uint32_t ahead_runs;
@@ -208,6 +223,16 @@ static inline const struct hl_space_call *hl_space_call(const struct hl_space_ag
 {
     return &a->calls[a->its_kernel->call];
 }
+/* The CTA that an agent is, or whose store it delivers. */
+static inline uint32_t hl_space_cta_of(const struct hl_space *s, uint32_t agent)
+{
+    return agent < s->ctas ? agent : (agent - s->ctas) / (2 * s->flights);
+}
+/* Which half of every 16 bytes an agent delivers. */
+static inline uint32_t hl_space_half_of(const struct hl_space *s, uint32_t agent)
+{
+    return (agent - s->ctas) % 2;
+}
 static inline bool hl_space_is_running(const struct hl_space_agent *a)
 {
     return a->cta < a->its_kernel->ctas && !a->its_cta->ended;
@@ -223,6 +248,14 @@ static inline uint32_t hl_buffer_of(const struct hl_layout *l, uint32_t at)
 {
     return (at - l->buffers_at + l->gap) / (l->words_per_buffer + l->gap);
 }
+
+/* Flights: at most how many a CTA of the call has sent when it ends; what prepares a context for a step, and
+ * what keeps its store; delivery as a step; is nothing of the CTA on its way? */
+uint32_t hl_space_flights_of(const struct hl_space *space, const struct hl_space_call *call);
+void hl_space_open_outbox(const struct hl_space *space, const struct hl_space_agent *agent, struct hl_cx *cx);
+void hl_space_send(struct hl_space *space, const struct hl_space_agent *agent, struct hl_cx *cx);
+bool hl_space_deliver(struct hl_space *space, uint32_t agent);
+bool hl_space_has_flights(const struct hl_space *space, const struct hl_space_agent *agent);
 
 /* Between the parts of the space: what a saved state holds of a workspace, where the parts of the control of
  * a rank are, and how hosts and streams get going. */

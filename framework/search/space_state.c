@@ -251,6 +251,8 @@ static struct needs count_needs(struct hl_space *s)
                     needs.tokens[call->workspace] = call->tokens;
                 if (call->tokens > s->tokens_max)
                     s->tokens_max = call->tokens;
+                const uint32_t flights = s->spec.relaxed ? hl_space_flights_of(s, call) : 0;
+                s->flights = flights > s->flights ? flights : s->flights;
                 for (int k = 0; k < 2; k++) {
                     const uint32_t ctas = hl_kernel_ctas(hl_protocol_kernels(call->protocol).kernels[k],
                                                          call->tokens, s->spec.sms);
@@ -267,7 +269,7 @@ static size_t rank_bytes(const struct hl_space *s)
     const size_t bytes =
         sizeof(struct hl_space_host) + streams * sizeof(struct hl_space_stream) +
         kernels * sizeof(struct hl_space_kernel) +
-        kernels * s->ctas_max * (sizeof(struct hl_space_cta) + s->row_words * sizeof(uint32_t));
+        kernels * s->ctas_max * (sizeof(struct hl_space_cta) + s->cta_words * sizeof(uint32_t));
     return (bytes + 7) & ~(size_t)7;
 }
 
@@ -277,13 +279,21 @@ static enum hl_status create(struct hl_space *s, struct hl_error *error)
     const struct needs needs = count_needs(s);
     const size_t ranks = (size_t)spec->ranks;
     s->kernels = spec->pdl ? HL_SPACE_KERNELS_MAX : 1;
-    s->row_words = spec->mutant == HL_MUTANT_TORN_STORE ? 4 : 1;
+    s->row_words = spec->relaxed || spec->mutant == HL_MUTANT_TORN_STORE ? 4 : 1;
     s->behind = spec->mutant == HL_MUTANT_NONE ? 0 : 8 * s->row_words; /* mutants store there */
     if (spec->strike.call > 200 || spec->strike.calls > 50)
         return hl_fail(error, HL_STATUS_USAGE,
                        "subject.strike: a search counts no further than to call 200, and 50 calls in a row");
     s->numbers_max = spec->strike.call < 0 ? 0 : (uint32_t)(spec->strike.call + spec->strike.calls + 1);
-    s->agents = (uint32_t)(spec->ranks * spec->streams * s->kernels) * s->ctas_max;
+    s->flight_words = sizeof(struct hl_space_flight) / 4 + 2 * s->row_words; /* nccl: words with epochs */
+    s->cta_words = s->row_words + s->flights * s->flight_words;
+    s->ctas = (uint32_t)(spec->ranks * spec->streams * s->kernels) * s->ctas_max;
+    s->agents = s->ctas * (1 + 2 * s->flights);
+    if (s->agents > UINT16_MAX || s->flights > UINT8_MAX)
+        return hl_fail(error, HL_STATUS_USAGE,
+                       "%u CTAs with up to %u stores on their way each are too many for a search: take fewer "
+                       "ranks or tokens",
+                       s->ctas, s->flights);
     s->rank_bytes = rank_bytes(s);
     s->control_bytes = ranks * s->rank_bytes;
     s->state_bytes = s->control_bytes;

@@ -15,7 +15,10 @@ struct history {
 struct block {
     uint32_t agent;
     int rank, call;
+    bool delivers;                  /* what it did was to reach its peers */
     uint32_t stored_to, cleared_of; /* sets of ranks */
+    uint32_t half_to;               /* of `stored_to`: only a half of every 16 bytes was seen there */
+    uint32_t flags_to;
     int stored_buffer, cleared_buffer;
     bool fills, arrives, reads, releases, rotates, ends;
     uint32_t first; /* step */
@@ -74,13 +77,17 @@ static void say_what(const struct block *b, struct hl_story_turn *turn)
     if (b->fills)
         DID(turn, "fills its workspace with sentinels");
     if (b->stored_to) {
-        DID(turn, "stores to");
+        DID(turn, b->delivers ? b->half_to ? "half of its rows reaches" : "its rows reach" : "stores to");
         add_set(turn, b->stored_to);
         if (b->stored_buffer >= 0)
             hl_text_add(turn->text, sizeof turn->text, " in buffer %d", b->stored_buffer);
     }
-    if (b->releases)
+    if (b->releases && !b->delivers)
         DID(turn, "raises its flags");
+    if (b->flags_to) {
+        DID(turn, "its flags reach");
+        add_set(turn, b->flags_to);
+    }
     if (b->cleared_of) {
         DID(turn, "clears buffer %d, rows of", b->cleared_buffer);
         add_set(turn, b->cleared_of);
@@ -120,22 +127,45 @@ static void end_block(struct teller *t)
 static int source_of(const struct hl_space_call *call, const struct hl_layout *l, uint32_t at)
 {
     const uint32_t offset = (at - l->buffers_at) % (l->words_per_buffer + l->gap), ranks = (uint32_t)l->ranks;
+    const uint32_t row = offset / l->row_words;
     switch (call->protocol) {
-    case HL_MNNVL_ONESHOT: return (int)(offset % ranks);
-    case HL_MNNVL_TWOSHOT: return offset < l->words_per_buffer / 2 ? (int)(offset % ranks) : -1;
-    case HL_TRTLLM_ONESHOT: return (int)(offset / call->tokens);
+    case HL_MNNVL_ONESHOT: return (int)(row % ranks);
+    case HL_MNNVL_TWOSHOT: return offset < l->words_per_buffer / 2 ? (int)(row % ranks) : -1;
+    case HL_TRTLLM_ONESHOT: return (int)(row / call->tokens);
     default: return -1;
     }
+}
+
+static bool is_flags(const struct hl_layout *l, uint32_t at)
+{
+    return l->family == HL_FAMILY_TRTLLM && at >= l->barrier_at;
+}
+
+/* A store was left to the memory: it is not seen yet. */
+static void note_sent(const struct teller *t, struct block *b)
+{
+    const struct hl_layout *l = &t->space->layout[t->space->touched_workspace];
+    const struct hl_store *sent = &t->space->sent;
+    if (!sent->count)
+        return;
+    b->releases |= is_flags(l, sent->at);
+    if (is_flags(l, sent->at))
+        return;
+    b->stored_to |= 1u << sent->rank;
+    b->stored_buffer = buffer_of(l, sent->at);
 }
 
 static void note_store(struct teller *t, struct block *b, const struct hl_space_call *call)
 {
     const struct hl_space *s = t->space;
     const struct hl_layout *l = &s->layout[s->touched_workspace];
+    const struct hl_space_agent *a = &s->agent[b->agent];
     const struct hl_store *store = &s->store;
     if (!store->count || store->at >= s->live[s->touched_workspace])
         return;
-    struct history *h = &t->history[s->touched_workspace][store->rank][store->at];
+    const uint32_t row =
+        store->at - (a->flight && !is_flags(l, store->at) ? 2 * hl_space_half_of(s, b->agent) : 0);
+    struct history *h = &t->history[s->touched_workspace][store->rank][row];
     const int buffer = buffer_of(l, store->at);
     if (store->clears) {
         const int source = source_of(call, l, store->at);
@@ -145,12 +175,16 @@ static void note_store(struct teller *t, struct block *b, const struct hl_space_
         h->cleared_at = t->at;
     } else if (buffer >= 0 || store->at - l->comm_at < l->buffers_at - l->comm_at) {
         b->stored_to |= 1u << store->rank;
+        b->half_to &= ~(1u << store->rank);
+        b->half_to |= a->flight && a->flight->halves ? 1u << store->rank : 0;
         b->stored_buffer = buffer;
+        if (!a->flight || h->stored_call != b->call || h->stored_by != b->rank)
+            h->stored_at = t->at; /* of the first half, if it comes in two */
         h->stored_call = b->call;
-        h->stored_at = t->at;
         h->stored_by = (int8_t)b->rank;
     } else {
-        b->releases |= store->at >= l->barrier_at;
+        b->releases |= is_flags(l, store->at);
+        b->flags_to |= a->flight ? 1u << store->rank : 0;
     }
 }
 
@@ -174,13 +208,19 @@ static bool take_step(struct teller *t, uint32_t agent)
     const uint32_t which = a->its_kernel->which;
     if (!hl_space_step(s, agent))
         return false;
-    if (t->block.agent != agent || t->block.ends || t->block.call != number || is_alone(t)) {
+    const uint32_t cta = hl_space_cta_of(s, agent);
+    if (t->block.agent == UINT32_MAX || hl_space_cta_of(s, t->block.agent) != cta ||
+        t->block.delivers != (a->flight != NULL) || t->block.ends || t->block.call != number || is_alone(t)) {
         end_block(t);
-        t->block = (struct block){
-            .agent = agent, .rank = a->rank, .call = number, .first = t->at, .kernel = which ? ", norm" : ""
-        };
+        t->block = (struct block){ .agent = agent,
+                                   .rank = a->rank,
+                                   .call = number,
+                                   .first = t->at,
+                                   .kernel = which ? ", norm" : "",
+                                   .delivers = a->flight != NULL };
     }
     struct block *b = &t->block;
+    b->agent = agent;
     b->fills |= call.fills;
     for (uint32_t i = 0; i < s->footprint.n; i++) {
         const struct hl_touch *touch = &s->footprint.touch[i];
@@ -190,6 +230,7 @@ static bool take_step(struct teller *t, uint32_t agent)
         b->arrives |= touch->kind == HL_TOUCH_ADD;
     }
     note_store(t, b, &call);
+    note_sent(t, b);
     t->at++;
     for (int i = 0; i < s->retired; i++)
         t->calls_done[a->rank][a->stream] +=
@@ -201,7 +242,7 @@ static bool take_step(struct teller *t, uint32_t agent)
 /* Is every kernel of the rank in a later call, or ended? */
 static bool has_gone_past(const struct teller *t, int rank, int call)
 {
-    for (uint32_t agent = 0; rank >= 0 && agent < t->space->agents; agent++)
+    for (uint32_t agent = 0; rank >= 0 && agent < t->space->ctas; agent++)
         if (t->space->agent[agent].rank == rank && hl_space_is_running(&t->space->agent[agent]) &&
             call_of(t, agent) <= call)
             return false;
@@ -221,7 +262,9 @@ static void explain_row(struct teller *t, const struct hl_space_agent *a, const 
     if (source >= 0)
         hl_text_add(t->story.sentence, sizeof t->story.sentence, "%d", source);
     hl_text_add(t->story.sentence, sizeof t->story.sentence, " in buffer %d;", buffer_of(l, at));
-    const uint32_t word = s->words[call->workspace][a->rank][at];
+    uint32_t word = s->words[call->workspace][a->rank][at];
+    for (uint32_t i = 1; i < l->row_words && !hl_word_missing(l, word, s->spec.compare); i++)
+        word = s->words[call->workspace][a->rank][at + i];
     const int mine = call_of(t, (uint32_t)(a - s->agent));
     if (h->stored_call < 0 || h->stored_call < mine)
         hl_text_add(t->story.sentence, sizeof t->story.sentence,
@@ -280,6 +323,8 @@ static void explain_waits(struct teller *t)
             continue;
         if (hl_space_step(s, agent))
             return;
+        if (s->agent[agent].flight)
+            continue;
         explain_wait(t, agent);
         const int weight = strstr(t->story.sentence, "cleared it") || strstr(t->story.sentence, "not arrived")
                                ? 2

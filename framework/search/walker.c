@@ -71,7 +71,8 @@ static void wake(struct hl_walker *w, int rank)
 {
     for (uint32_t i = w->n_able; i < w->space->agents; i++) {
         const uint16_t agent = w->able[i];
-        if (w->space->agent[agent].rank != rank)
+        const struct hl_space_agent *a = &w->space->agent[agent];
+        if (a->rank != rank || (a->flight && !a->flight->halves))
             continue;
         w->able[i] = w->able[w->n_able];
         w->able[w->n_able++] = agent;
@@ -87,19 +88,27 @@ static void put_to_sleep(struct hl_walker *w, uint32_t i)
     w->able_of[w->space->agent[agent].rank]--;
 }
 
+/* Each of n priorities takes the place `by` before it; the first go to the end. */
+static void move_up_places(uint32_t *priorities, uint32_t n, uint32_t by)
+{
+    for (uint32_t i = 0; i < by; i++) {
+        const uint32_t gone = priorities[i];
+        for (uint32_t at = i; at + by < n; at += by)
+            priorities[at] = priorities[at + by];
+        priorities[n - by + i] = gone;
+    }
+}
+
 /* Kernels of a stream have moved up, to lower agents; each takes its priorities along, and the next kernel
  * gets those of the one that is gone: a thread is every so many-th kernel of a stream. */
 static void move_up(struct hl_walker *w, uint32_t agent)
 {
     const struct hl_space *s = w->space;
-    const uint32_t ctas = s->ctas_max, n = (uint32_t)s->kernels * ctas, first = agent / n * n;
-    for (int r = 0; r < s->retired; r++)
-        for (uint32_t cta = 0; cta < ctas; cta++) {
-            const uint32_t gone = w->priority[first + cta];
-            for (uint32_t at = first + cta; at + ctas < first + n; at += ctas)
-                w->priority[at] = w->priority[at + ctas];
-            w->priority[first + n - ctas + cta] = gone;
-        }
+    const uint32_t n = (uint32_t)s->kernels * s->ctas_max, first = agent / n * n, flights = 2 * s->flights;
+    for (int r = 0; r < s->retired; r++) {
+        move_up_places(w->priority + first, n, s->ctas_max);
+        move_up_places(w->priority + s->ctas + first * flights, n * flights, s->ctas_max * flights);
+    }
 }
 
 static void begin(struct hl_walker *w, enum hl_walk_kind kind)
@@ -150,6 +159,8 @@ bool hl_walker_take(struct hl_walker *w, uint64_t seed, uint64_t number)
             move_up(w, agent);
         if (s->store.count)
             wake(w, s->store.rank);
+        if (s->flights && (s->sent.count || s->agent[agent].flight))
+            wake(w, rank); /* something is on its way, or no longer */
         if (s->retired || s->agent[agent].its_cta->triggered)
             wake(w, rank);
         for (uint32_t others = s->changed_ranks & ~(1u << rank); others; others &= others - 1)

@@ -81,6 +81,8 @@ struct hl_cx {
     uint32_t *outbox;
     uint8_t outbox_halves;
     bool releases; /* out: the CTA's earlier stores are seen before those of this step */
+    /* Flags for a peer are left to the memory, too. Out: they are, with their value in the outbox. */
+    bool delays_flags, outbox_flags;
     /* Out, for a search; NULL in a run. While it is kept, each await is a step of its own. */
     struct hl_footprint *footprint;
 };
@@ -210,13 +212,18 @@ static inline struct hl_fragment hl_input(const struct hl_cx *cx, uint32_t token
 static inline void hl_prefetch_input(const struct hl_cx *cx, uint32_t token) { (void)cx, (void)token; }
 static inline void hl_prefetch_residual(const struct hl_cx *cx, uint32_t token) { (void)cx, (void)token; }
 
-/* Where the words of a row go that is stored at `at` of a rank's workspace: there, or into the outbox. */
-static inline uint32_t *hl_store_target(struct hl_cx *cx, int rank, uint32_t at, uint8_t halves)
+/* Where `count` words go that are stored at `at` of a rank's workspace: there, or into the outbox, and then
+ * the step touches no workspace. */
+static inline uint32_t *hl_store_target(struct hl_cx *cx, int rank, uint32_t at, uint32_t count,
+                                        uint8_t halves)
 {
-    if (!cx->outbox || rank == cx->rank)
-        return cx->workspace[rank] + at;
-    cx->outbox_halves = halves;
-    return cx->outbox;
+    hl_note_store(cx, rank, at, count, false);
+    if (cx->outbox && rank != cx->rank) {
+        cx->outbox_halves = halves;
+        return cx->outbox;
+    }
+    hl_touch(cx, HL_TOUCH_STORE, rank, at, count, 1);
+    return cx->workspace[rank] + at;
 }
 
 /* The byte offset, at the real size, of what is executed as word `at` of a buffer: rows of the executed
@@ -256,26 +263,22 @@ static inline void hl_store(struct hl_cx *cx, int rank, uint32_t at, struct hl_f
 {
     if ((HL_MUTANT(INT_OFFSET) || HL_MUTANT(NO_ALIGN)) && !hl_reaches(cx, at))
         return;
-    uint32_t *to = hl_store_target(cx, rank, at, 3);
     const uint32_t n = cx->layout.row_words;
-    hl_touch(cx, HL_TOUCH_STORE, rank, at, n, 1);
+    uint32_t *to = hl_store_target(cx, rank, at, n, 3);
     if (f.sanitise)
         for (uint32_t i = 0; i < n; i++)
             to[i] = hl_sanitise(f.words[i], cx->layout.dtype);
     else
         memcpy(to, f.words, n * sizeof *to);
-    hl_note_store(cx, rank, at, n, false);
 }
 
 /* The mutant TORN_STORE: one 8-byte half of every 16 bytes. */
 static inline void hl_store_half(struct hl_cx *cx, int rank, uint32_t at, struct hl_fragment f, uint32_t half)
 {
-    uint32_t *to = hl_store_target(cx, rank, at, (uint8_t)(1u << half));
-    hl_touch(cx, HL_TOUCH_STORE, rank, at, cx->layout.row_words, 1);
+    uint32_t *to = hl_store_target(cx, rank, at, cx->layout.row_words, (uint8_t)(1u << half));
     for (uint32_t i = 0; i < cx->layout.row_words; i++)
         if (i / 2 % 2 == half)
             to[i] = f.sanitise ? hl_sanitise(f.words[i], cx->layout.dtype) : f.words[i];
-    hl_note_store(cx, rank, at, cx->layout.row_words, false);
 }
 
 /* Stores sentinels over `words` words of the own workspace, at most one fragment. */
@@ -380,16 +383,27 @@ static inline float *hl_sum_peers(struct hl_cx *cx, uint32_t at)
     return sums;
 }
 
-/* Stores the 3-valued flag of this CTA to a peer, in release order (T:1019-1024). */
-static inline void hl_release_flags(struct hl_cx *cx, int peer, uint32_t value)
+/* The 3-valued flag of this CTA in a peer's workspace. */
+static inline void hl_put_flags(struct hl_cx *cx, int peer, uint32_t value)
 {
     hl_touch(cx, HL_TOUCH_STORE, peer, hl_trtllm_barrier_flag(&cx->layout, cx->cta, (uint32_t)cx->rank),
              hl_div_up(HL_TRTLLM_BARRIER_FLAGS - cx->cta, cx->ctas), cx->ctas * (uint32_t)cx->ranks);
     hl_touch_value(cx, value);
     for (uint32_t flag = cx->cta; flag < HL_TRTLLM_BARRIER_FLAGS; flag += cx->ctas)
         cx->workspace[peer][hl_trtllm_barrier_flag(&cx->layout, flag, (uint32_t)cx->rank)] = value;
-    cx->releases = !HL_MUTANT(NO_RELEASE);
     hl_note_store(cx, peer, cx->layout.barrier_at, HL_TRTLLM_BARRIER_FLAGS * (uint32_t)cx->ranks, false);
+}
+/* Stores it in release order (T:1019-1024). */
+static inline void hl_release_flags(struct hl_cx *cx, int peer, uint32_t value)
+{
+    cx->releases = !HL_MUTANT(NO_RELEASE);
+    cx->outbox_flags = cx->delays_flags && peer != cx->rank;
+    if (!cx->outbox_flags) {
+        hl_put_flags(cx, peer, value);
+        return;
+    }
+    cx->outbox[0] = value;
+    hl_note_store(cx, peer, cx->layout.barrier_at, 1, false);
 }
 static inline bool hl_no_peer_at(struct hl_cx *cx, uint32_t at, uint32_t value)
 {
@@ -407,13 +421,11 @@ static inline bool hl_no_peer_at(struct hl_cx *cx, uint32_t at, uint32_t value)
 static inline void hl_store_with_epoch(struct hl_cx *cx, int rank, uint32_t at, struct hl_fragment f,
                                        uint32_t epoch)
 {
-    uint32_t *to = hl_store_target(cx, rank, at, 3);
-    hl_touch(cx, HL_TOUCH_STORE, rank, at, 2 * cx->layout.row_words, 1);
+    uint32_t *to = hl_store_target(cx, rank, at, 2 * cx->layout.row_words, 3);
     for (uint32_t i = 0; i < cx->layout.row_words; i++) {
         to[2 * i] = f.words[i];
         to[2 * i + 1] = epoch;
     }
-    hl_note_store(cx, rank, at, 2 * cx->layout.row_words, false);
 }
 static inline bool hl_rows_at_epoch(struct hl_cx *cx, struct hl_gather *g, uint32_t at, uint32_t epoch)
 {
@@ -442,55 +454,4 @@ static inline float *hl_sum_rows_at_epoch(struct hl_cx *cx, struct hl_gather *g,
     return sums;
 }
 
-/* The sum rounded to the data type, in the residual output: what a plain allreduce leaves for the next
- * kernel. */
-static inline void hl_store_sum(struct hl_cx *cx, uint32_t token, const float *sums)
-{
-    hl_pack_row(sums, cx->layout.row_words, cx->layout.dtype,
-                cx->residual_out + (size_t)token * cx->layout.row_words);
-}
-static inline float *hl_load_sum(struct hl_cx *cx, uint32_t token)
-{
-    float *sums = hl_sums(cx);
-    hl_unpack_row(cx->residual_out + (size_t)token * cx->layout.row_words, cx->layout.row_words,
-                  cx->layout.dtype, sums);
-    return sums;
-}
-static inline float *hl_load_input(struct hl_cx *cx, uint32_t token)
-{
-    float *sums = hl_sums(cx);
-    hl_unpack_row(cx->input + (size_t)token * cx->layout.row_words, cx->layout.row_words, cx->layout.dtype,
-                  sums);
-    return sums;
-}
-
-/* Rounds a sum to the data type, sanitises it and keeps it for hl_reduced(). */
-static inline void hl_keep_reduced(struct hl_cx *cx, struct hl_gather *g, const float *sums)
-{
-    (void)g;
-    hl_pack_row(sums, cx->layout.row_words, cx->layout.dtype, cx->regs);
-    for (uint32_t i = 0; i < cx->layout.row_words; i++)
-        cx->regs[i] = hl_sanitise(cx->regs[i], cx->layout.dtype);
-}
-
-static inline struct hl_fragment hl_reduced(const struct hl_cx *cx, struct hl_gather *g)
-{
-    (void)g;
-    return (struct hl_fragment){ cx->regs, false };
-}
-
-/* residual out = sum + residual; norm out = residual out / rms * gamma. */
-static inline void hl_finish_row(struct hl_cx *cx, uint32_t token, float *sums)
-{
-    const size_t row = (size_t)token * cx->layout.row_words;
-    hl_add_row(cx, sums, cx->residual + row);
-    hl_pack_row(sums, cx->layout.row_words, cx->layout.dtype, cx->residual_out + row);
-    float gamma[HL_HIDDEN_MAX], squares = 0;
-    for (uint32_t i = 0; i < cx->hidden; i++)
-        squares += sums[i] * sums[i];
-    const float scale = 1.0f / sqrtf(squares / (float)cx->hidden + HL_RMS_EPSILON);
-    hl_unpack_row(cx->gamma, cx->layout.row_words, cx->layout.dtype, gamma);
-    for (uint32_t i = 0; i < cx->hidden; i++)
-        sums[i] *= scale * gamma[i];
-    hl_pack_row(sums, cx->layout.row_words, cx->layout.dtype, cx->norm_out + row);
-}
+#include "norm_sim.h"

@@ -1,6 +1,7 @@
 /* What a CTA computes of sums, on the CPU: no other agent sees any of it, so none of it is a step. The end of
  * step_sim.h. */
 #pragma once
+#include "../step.h"
 
 /* The sum rounded to the data type, in the residual output: what a plain allreduce leaves for the next
  * kernel. */

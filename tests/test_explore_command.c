@@ -63,10 +63,11 @@ Test(explore_command, a_second_interrupt_at_once_is_the_same_wish)
 /* Nobody reads the checkpoint that it is about to write, so that it cannot end by itself. */
 Test(explore_command, a_second_interrupt_a_while_later_kills)
 {
-    command_expect(&c,
-                   "mkfifo kept.tmp; hanglab explore large.yaml --no-reduction --states 4000000000 "
-                   "--checkpoint kept & it=$!; sleep 0.5; kill -INT $it; sleep 1.2; kill -INT $it && wait $it",
-                   130);
+    command_expect(
+        &c,
+        "mkfifo kept.tmp; hanglab explore large.yaml --no-reduction --states 4000000000 "
+        "--checkpoint kept & it=$!; sleep 0.5; kill -INT $it; sleep 1.2; kill -INT $it && wait $it",
+        130);
 }
 
 Test(explore_command, says_of_many_cases_how_they_were_answered)
@@ -168,4 +169,16 @@ Test(explore_command, a_hang_of_a_store_before_a_clear_becomes_a_scenario_too)
     command_expect(&c, "hanglab explore late.yaml --scenario steered.yaml", 1);
     command_expect(&c, "grep -q 'clears buffer' steered.yaml", 0);
     cr_expect_gt(hangs_of("steered.yaml", 100), 60);
+}
+
+/* The memset itself is what has to be late: no call of the rank comes before it. */
+Test(explore_command, a_hang_of_a_memset_behind_a_store_becomes_a_scenario_too)
+{
+    command_expect(&c,
+                   "hanglab explore \"$HANGLAB_SOURCE\"/scenarios/catalogue/late-memset.yaml --filter "
+                   "twin=late-memset --filter subject.backend=mnnvl --filter schedule.mode=eager --tokens 1 "
+                   "--scenario steered.yaml",
+                   0);
+    command_said(&c, "What steers it: the memset comes");
+    cr_expect_gt(hangs_of("steered.yaml", 100), 95);
 }

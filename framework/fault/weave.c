@@ -147,6 +147,16 @@ static void push_variants_of(struct hl_weaver *w, uint16_t source, const struct 
  * The whole list
  */
 
+static void push_late_memset(struct hl_weaver *w, struct hl_op memset)
+{
+    struct hl_op delay = hl_op_make(HL_OP_HOST_DELAY);
+    delay.delay_ns = w->fault->delay_ns;
+    delay.label = memset.label;
+    if (delay.delay_ns)
+        hl_op_push(&w->list, delay);
+    hl_push_marked(w, memset);
+}
+
 /* One op of the host's own list; `place` is where the fault strikes it, or NULL. */
 static void push_host_op(struct hl_weaver *w, uint32_t i, const struct hl_place *place)
 {
@@ -161,7 +171,7 @@ static void push_host_op(struct hl_weaver *w, uint32_t i, const struct hl_place 
     if (place && hl_fault_host_op(w->fault->kind) != HL_OP_KIND_COUNT)
         hl_push_before(w, hl_fault_host_op(w->fault->kind), &op, i);
     else if (place && w->fault->kind == HL_FAULT_LATE_MEMSET)
-        hl_push_marked(w, w->ops[place->partner]);
+        push_late_memset(w, w->ops[place->partner]);
     if (place && w->fault->kind == HL_FAULT_EAGER_INSTEAD)
         hl_push_eagerly(w, op.graph);
     else if (!place || !is_eager(place))

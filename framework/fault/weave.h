@@ -19,7 +19,7 @@
       "one by one") \
     X(HL_FAULT_SECOND_STREAM, "rank, call, calls", \
       "the call and the next one on the same workspace, in one graph or launched one by one") \
-    X(HL_FAULT_LATE_MEMSET, "rank", "a workspace with a call") \
+    X(HL_FAULT_LATE_MEMSET, "rank, delay", "a workspace with a call") \
     X(HL_FAULT_HOST_DELAY, "rank, call, calls, delay", \
       "the call; in a graph, the host sleeps before its launch") \
     X(HL_FAULT_EARLY_INIT, "rank, delay", \

@@ -207,7 +207,8 @@ static const struct hl_field fault_rows[] = {
     { "tokens", HL_KIND_INT, AT(tokens), .min = 1, .max = TOKENS_MAX,
       .doc = "other-size: the tokens that the rank calls with." },
     { "delay", HL_KIND_DURATION, AT(delay_ns), .min = MICROSECOND, .max = HOUR,
-      .doc = "host-delay, early-init: how long a host sleeps. Not given: drawn once per run, log-uniform "
+      .doc = "host-delay, early-init, late-memset: how long a host sleeps. Not given: drawn once per run, "
+             "log-uniform "
              "from 10 us to 41 ms." },
 };
 const struct hl_field_table hl_fault_fields = { fault_rows, sizeof fault_rows / sizeof *fault_rows };

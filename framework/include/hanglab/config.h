@@ -94,7 +94,7 @@
     X(HL_FAULT_OTHER_STRATEGY, "other-strategy", "the rank takes the other of one-shot and two-shot") \
     X(HL_FAULT_SWAP_ORDER, "swap-order", "the rank swaps two neighbouring calls of different workspaces") \
     X(HL_FAULT_SECOND_STREAM, "second-stream", "the rank issues one call on a second stream, beside its neighbour") \
-    X(HL_FAULT_LATE_MEMSET, "late-memset", "the rank fills its workspace with sentinels after the barrier instead of before it") \
+    X(HL_FAULT_LATE_MEMSET, "late-memset", "the rank fills its workspace with sentinels after the barrier instead of before it; `delay` after it, if that is given") \
     X(HL_FAULT_HOST_DELAY, "host-delay", "the rank's host sleeps `delay` before one call; by default 10 us to 41 ms, log-uniform") \
     X(HL_FAULT_EARLY_INIT, "early-init", "the rank goes on to its first calls although its peers, `delay` late, have not filled their workspaces") \
     X(HL_FAULT_OTHER_BUCKET, "other-bucket", "the rank replays the graph of another size") \

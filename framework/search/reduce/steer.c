@@ -11,8 +11,19 @@ enum { RUNS = 20, ENOUGH = 16, FRESH_RUNS = 40, FRESH_FIRST = 30000000 };
 struct candidate {
     int rank, call; /* whose host is late, before which call; -1: each */
     uint64_t delay_ns;
-    bool is_short; /* no more calls than the search needed, where the case can be so short */
+    bool is_short;  /* no more calls than the search needed, where the case can be so short */
+    bool is_memset; /* it is late with the memset of the case's fault instead */
 };
+
+static bool delay_memset(struct hl_config *c, uint64_t delay_ns)
+{
+    for (int i = 0; i < c->n_faults; i++)
+        if (c->faults[i].kind == HL_FAULT_LATE_MEMSET) {
+            c->faults[i].delay_ns = delay_ns;
+            return true;
+        }
+    return false;
+}
 
 /* The configuration with a candidate's delay; false: there is no room for it. */
 static bool apply(const struct hl_steer_options *o, const struct hl_config *base, const struct candidate *k,
@@ -26,6 +37,8 @@ static bool apply(const struct hl_steer_options *o, const struct hl_config *base
     }
     if (k->delay_ns == 0)
         return true;
+    if (k->is_memset)
+        return delay_memset(to, k->delay_ns);
     if (to->n_faults == HL_FAULTS_MAX)
         return false;
     to->faults[to->n_faults++] = (struct hl_fault){ .kind = HL_FAULT_HOST_DELAY,
@@ -40,7 +53,9 @@ static bool apply(const struct hl_steer_options *o, const struct hl_config *base
 static void describe(const struct candidate *k, char *text, size_t size)
 {
     char late[96] = "nothing: it hangs by itself";
-    if (k->delay_ns && k->call < 0)
+    if (k->is_memset)
+        snprintf(late, sizeof late, "the memset comes %g us after the barrier", (double)k->delay_ns / 1e3);
+    else if (k->delay_ns && k->call < 0)
         snprintf(late, sizeof late, "rank %d's host is %g us late before each call", k->rank,
                  (double)k->delay_ns / 1e3);
     else if (k->delay_ns)
@@ -86,6 +101,8 @@ static int list(const struct hl_steer_options *o, int ranks, bool is_short, stru
     static const uint64_t delays_ns[] = { 200000, 20000, 2000000 };
     int n = 0;
     to[n++] = (struct candidate){ .is_short = is_short };
+    for (int d = 0; d < 3; d++)
+        to[n++] = (struct candidate){ .is_memset = true, .delay_ns = delays_ns[d], .is_short = is_short };
     for (int each = 0; o->decides && each < 2; each++)
         for (int i = 1; i >= 0; i--)
             for (int d = 0; d < 3; d++)
@@ -101,7 +118,7 @@ static int list(const struct hl_steer_options *o, int ranks, bool is_short, stru
 static enum hl_status try_all(const struct hl_steer_options *o, const struct hl_config *base, bool is_short,
                               int *best_hits, struct hl_steered *best, struct hl_error *error)
 {
-    struct candidate candidates[1 + 12 + 3 * HL_RANKS_MAX];
+    struct candidate candidates[1 + 3 + 12 + 3 * HL_RANKS_MAX];
     const int n = list(o, base->world.ranks, is_short, candidates);
     for (int i = 0; i < n && *best_hits < RUNS; i++) {
         struct hl_config config;

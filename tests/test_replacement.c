@@ -75,6 +75,21 @@ Test(replacement, a_stale_graph_is_the_one_launch_on_the_old_workspace)
     hl_program_destroy(faulty);
 }
 
+/* Where graphs alone use a workspace and all of them are captured after the move, the old one has no call
+ * that would tell what it is. */
+Test(replacement, a_workspace_is_of_the_family_of_its_calls_even_if_the_old_one_has_none)
+{
+    struct hl_program *clean, *faulty;
+    weave(HL_MODE_FULL, HL_FAULT_MOVE_WORKSPACE, -1, &clean, &faulty);
+    for (int rank = 0; rank < faulty->ranks; rank++)
+        for (uint32_t i = 0; i < faulty->rank[rank].n_ops; i++)
+            if (faulty->rank[rank].ops[i].kind == HL_OP_CALL)
+                faulty->rank[rank].ops[i].workspace = 1;
+    cr_expect_eq(hl_program_family(faulty, 1), HL_FAMILY_MNNVL);
+    hl_program_destroy(clean);
+    hl_program_destroy(faulty);
+}
+
 Test(replacement, a_moved_workspace_serves_the_graphs_of_later_sizes)
 {
     struct hl_program *clean, *faulty;

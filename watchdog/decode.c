@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Slots on their way into the evidence: missing ones from the front, arrived ones from the back. */
+/* Words that are read at once. */
+#define CHUNK_WORDS 8192u
+
+/* Slots on their way into the evidence. */
 struct slot_list {
     struct hl_slot_evidence *slots;
-    uint32_t front, back;
-    uint32_t left_out;
-    uint32_t missing_of_call; /* since the call's decoding began */
+    uint32_t n, room;
 };
 
 struct decoder {
@@ -20,29 +21,54 @@ struct decoder {
     const struct hl_layout *layout;
     const struct hl_call_record *record;
     int rank;
-    struct slot_list list;
-    uint32_t *words; /* of one slot, word and epoch */
+    struct slot_list missing, arrived; /* of the latter no more than evidence can hold */
+    uint32_t missing_before_call;
+    bool failed;
+    uint32_t *words;       /* that a slot is read from: as many behind them as fit */
+    uint32_t at, n, chunk; /* what they are */
+    int words_of[2];       /* rank, workspace */
+    uint64_t left_out;
 };
 
-static void keep_slot(struct slot_list *list, const struct hl_slot_evidence *slot)
+static void keep_slot(struct decoder *d, const struct hl_slot_evidence *slot)
 {
-    if (slot->state == HL_SLOT_ARRIVED) {
-        if (list->front == list->back)
-            list->left_out++;
-        else
-            list->slots[--list->back] = *slot;
+    const bool arrived = slot->state == HL_SLOT_ARRIVED;
+    struct slot_list *list = arrived ? &d->arrived : &d->missing;
+    if (arrived && list->n == HL_SLOTS_MAX) {
+        d->left_out++;
         return;
     }
-    list->missing_of_call++;
-    if (list->front == HL_SLOTS_MAX) {
-        list->left_out++;
+    if (list->n == list->room) {
+        const uint32_t room = list->room ? 2 * list->room : 256;
+        struct hl_slot_evidence *grown = realloc(list->slots, room * sizeof *grown);
+        d->failed |= !grown;
+        if (!grown)
+            return;
+        list->slots = grown;
+        list->room = room;
+    }
+    list->slots[list->n++] = *slot;
+}
+
+/* Thousands of slots may be missing, and who waits for whom has to show for every rank: of too many, each
+ * rank, workspace, stage and source keeps its first ones. */
+static void thin_out(struct decoder *d)
+{
+    enum { STAGES = HL_STAGE_ARRIVALS + 1 };
+    static uint32_t kept[HL_RANKS_MAX][HL_WORKSPACES_MAX][STAGES][HL_RANKS_MAX];
+    const uint32_t groups = (uint32_t)(d->evidence->ranks * d->evidence->ranks * d->evidence->workspaces) * 2;
+    const uint32_t most = groups < HL_SLOTS_MAX ? HL_SLOTS_MAX / groups : 1;
+    uint32_t n = 0;
+    if (d->missing.n <= HL_SLOTS_MAX)
         return;
+    memset(kept, 0, sizeof kept);
+    for (uint32_t i = 0; i < d->missing.n; i++) {
+        const struct hl_slot_evidence *slot = &d->missing.slots[i];
+        if (n < HL_SLOTS_MAX && kept[slot->rank][slot->workspace][slot->stage][slot->source]++ < most)
+            d->missing.slots[n++] = *slot;
     }
-    if (list->front == list->back) { /* a missing slot is worth more than an arrived one */
-        list->back++;
-        list->left_out++;
-    }
-    list->slots[list->front++] = *slot;
+    d->left_out += d->missing.n - n;
+    d->missing.n = n;
 }
 
 /* Marks a word as missing; the first word shown is one that holds data, if there is any. */
@@ -84,12 +110,31 @@ static void finish_slot(struct decoder *d, struct hl_slot_evidence *slot)
     if (slot->state != HL_SLOT_ARRIVED && probe->word_history)
         slot->history = probe->word_history(probe->user, d->rank, d->record->workspace, slot->at);
     slot->elsewhere = slot->state == HL_SLOT_SENTINEL ? stored_elsewhere(d, slot) : -1;
-    keep_slot(&d->list, slot);
+    keep_slot(d, slot);
 }
 
-static bool read_words(struct decoder *d, uint32_t at, uint32_t count)
+/* Words of the rank's workspace, or NULL. Slots lie side by side, and a GPU takes as long for one as for
+ * many, so what follows is read with them. */
+static const uint32_t *read_words(struct decoder *d, uint32_t at, uint32_t count)
 {
-    return d->probe->read_words(d->probe->user, d->rank, d->record->workspace, at, count, d->words) == 0;
+    const int rank = d->rank, workspace = d->record->workspace;
+    const struct hl_probe *probe = d->probe;
+    const bool is_there =
+        d->words_of[0] == rank && d->words_of[1] == workspace && at >= d->at && at - d->at + count <= d->n;
+    if (is_there)
+        return d->words + (at - d->at);
+    const uint32_t behind = d->layout->words - at, wanted = behind < d->chunk ? behind : d->chunk;
+    d->words_of[0] = -1;
+    d->n = wanted > count ? wanted : count;
+    if (probe->read_words(probe->user, rank, workspace, at, d->n, d->words) != 0) {
+        d->n = count; /* a recording may have just these */
+        if (probe->read_words(probe->user, rank, workspace, at, count, d->words) != 0)
+            return NULL;
+    }
+    d->at = at;
+    d->words_of[0] = rank;
+    d->words_of[1] = workspace;
+    return d->words;
 }
 
 static struct hl_slot_evidence new_slot(const struct decoder *d, enum hl_stage stage, uint8_t buffer,
@@ -113,11 +158,12 @@ static void decode_row(struct decoder *d, enum hl_stage stage, uint8_t buffer, u
 {
     const struct hl_layout *l = d->layout;
     struct hl_slot_evidence slot = new_slot(d, stage, buffer, token, source, at, l->row_words);
-    if (!read_words(d, at, l->row_words))
+    const uint32_t *words = read_words(d, at, l->row_words);
+    if (!words)
         return;
     for (uint32_t i = 0; i < l->row_words; i++)
-        if (hl_word_missing(l, d->words[i], d->evidence->compare))
-            note_missing(&slot, i, at + i, d->words[i], d->words[i] == hl_sentinel_word(l));
+        if (hl_word_missing(l, words[i], d->evidence->compare))
+            note_missing(&slot, i, at + i, words[i], words[i] == hl_sentinel_word(l));
     finish_slot(d, &slot);
 }
 
@@ -128,11 +174,12 @@ static void decode_pairs(struct decoder *d, uint32_t epoch, uint32_t token, int 
     const uint32_t at = hl_nccl_slot(d->layout, buffer, token, (uint32_t)source);
     struct hl_slot_evidence slot =
         new_slot(d, HL_STAGE_ONESHOT, buffer, token, source, at, d->layout->row_words);
-    if (!read_words(d, at, 2 * d->layout->row_words))
+    const uint32_t *words = read_words(d, at, 2 * d->layout->row_words);
+    if (!words)
         return;
     for (uint32_t i = 0; i < d->layout->row_words; i++)
-        if (d->words[2 * i + 1] != epoch)
-            note_missing(&slot, i, at + 2 * i + 1, d->words[2 * i + 1], true);
+        if (words[2 * i + 1] != epoch)
+            note_missing(&slot, i, at + 2 * i + 1, words[2 * i + 1], true);
     finish_slot(d, &slot);
 }
 
@@ -141,15 +188,16 @@ static void decode_pairs(struct decoder *d, uint32_t epoch, uint32_t token, int 
 static void decode_barrier(struct decoder *d, uint32_t cta, uint32_t flag_before_call)
 {
     const uint32_t at = hl_trtllm_barrier_flag(d->layout, cta, 0);
-    if (!read_words(d, at, (uint32_t)d->layout->ranks))
+    const uint32_t *words = read_words(d, at, (uint32_t)d->layout->ranks);
+    if (!words)
         return;
-    const uint32_t own = d->words[d->rank];
+    const uint32_t own = words[d->rank];
     if (own == flag_before_call)
         return;
     for (int peer = 0; peer < d->layout->ranks; peer++) {
         struct hl_slot_evidence slot = new_slot(d, HL_STAGE_BARRIER, 0, cta, peer, at + (uint32_t)peer, 1);
-        if (d->words[peer] == (own + 2) % 3)
-            note_missing(&slot, 0, at + (uint32_t)peer, d->words[peer], true);
+        if (words[peer] == (own + 2) % 3)
+            note_missing(&slot, 0, at + (uint32_t)peer, words[peer], true);
         finish_slot(d, &slot);
     }
 }
@@ -189,26 +237,28 @@ static void decode_arrivals(struct decoder *d, const struct hl_workspace_evidenc
     const uint32_t arrived = w->flags[word], ctas = d->record->ctas;
     const bool overshoot = family == HL_FAMILY_TRTLLM && arrived > ctas;
     if (is_rotated(d->layout, w, d->record->protocol) || arrived == ctas || (arrived > ctas && !overshoot) ||
-        (d->list.missing_of_call > 0 && !overshoot))
+        (d->missing.n > d->missing_before_call && !overshoot))
         return;
     struct hl_slot_evidence slot = new_slot(d, HL_STAGE_ARRIVALS, 0, 0, d->rank, word, 1);
     note_missing(&slot, 0, word, arrived, true);
     finish_slot(d, &slot);
 }
 
+/* In the order in which the slots lie. */
 static void decode_oneshot(struct decoder *d, uint8_t buffer, uint32_t tokens)
 {
     const struct hl_layout *l = d->layout;
+    const uint32_t ranks = (uint32_t)l->ranks;
     const bool is_mnnvl = d->record->protocol == HL_MNNVL_ONESHOT;
-    for (uint32_t token = 0; token < tokens; token++)
-        for (uint32_t source = 0; source < (uint32_t)l->ranks; source++) {
-            /* mnnvl keeps its own row in registers up to 8 ranks (M:962). */
-            if (is_mnnvl && l->ranks <= 8 && source == (uint32_t)d->rank)
-                continue;
-            decode_row(d, HL_STAGE_ONESHOT, buffer, token, (int)source,
-                       is_mnnvl ? hl_mnnvl_oneshot_slot(l, buffer, token, source)
-                                : hl_trtllm_oneshot_slot(l, buffer, token, source, tokens));
-        }
+    for (uint32_t i = 0; i < tokens * ranks; i++) {
+        const uint32_t token = is_mnnvl ? i / ranks : i % tokens, source = is_mnnvl ? i % ranks : i / tokens;
+        /* mnnvl keeps its own row in registers up to 8 ranks (M:962). */
+        if (is_mnnvl && ranks <= 8 && source == (uint32_t)d->rank)
+            continue;
+        decode_row(d, HL_STAGE_ONESHOT, buffer, token, (int)source,
+                   is_mnnvl ? hl_mnnvl_oneshot_slot(l, buffer, token, source)
+                            : hl_trtllm_oneshot_slot(l, buffer, token, source, tokens));
+    }
 }
 
 static void decode_mnnvl_twoshot(struct decoder *d, uint8_t buffer, uint32_t tokens)
@@ -232,7 +282,7 @@ static void decode_call(struct decoder *d)
         return;
     const uint32_t tokens =
         d->record->exec_tokens < d->layout->tokens_max ? d->record->exec_tokens : d->layout->tokens_max;
-    d->list.missing_of_call = 0;
+    d->missing_before_call = d->missing.n;
     switch (protocol) {
     case HL_MNNVL_ONESHOT:
     case HL_TRTLLM_ONESHOT: decode_oneshot(d, buffer_of_call(d->layout, w, protocol), tokens); break;
@@ -283,27 +333,39 @@ static int compare_slots(const void *a_, const void *b_)
     return 0;
 }
 
+/* Missing slots first, then as many arrived ones as there is room for. */
+static bool join(struct decoder *d)
+{
+    thin_out(d);
+    const uint32_t room = HL_SLOTS_MAX - d->missing.n;
+    const uint32_t arrived = d->arrived.n < room ? d->arrived.n : room;
+    struct hl_slot_evidence *slots = calloc(d->missing.n + arrived + 1u, sizeof *slots);
+    if (!slots || d->failed) {
+        free(slots);
+        return false;
+    }
+    if (d->missing.n > 0)
+        memcpy(slots, d->missing.slots, d->missing.n * sizeof *slots);
+    if (arrived > 0)
+        memcpy(slots + d->missing.n, d->arrived.slots, arrived * sizeof *slots);
+    qsort(slots, d->missing.n + arrived, sizeof *slots, compare_slots);
+    d->evidence->slots = slots;
+    d->evidence->n_slots = d->missing.n + arrived;
+    d->evidence->slots_left_out = (uint32_t)(d->left_out + d->arrived.n - arrived);
+    return true;
+}
+
 int hl_decode_slots(const struct hl_probe *probe, struct hl_evidence *evidence)
 {
-    uint32_t words = HL_RANKS_MAX;
+    struct decoder d = { .probe = probe, .evidence = evidence, .chunk = CHUNK_WORDS, .words_of = { -1, -1 } };
     for (int w = 0; w < evidence->workspaces; w++)
-        words = 2 * evidence->layout[w].row_words > words ? 2 * evidence->layout[w].row_words : words;
-    struct decoder d = { .probe = probe, .evidence = evidence, .list = { .back = HL_SLOTS_MAX } };
-    d.words = malloc(words * sizeof *d.words);
-    d.list.slots = malloc(HL_SLOTS_MAX * sizeof *d.list.slots);
-    if (!d.words || !d.list.slots) {
-        free(d.words);
-        free(d.list.slots);
-        return -1;
-    }
-    for (int rank = 0; rank < evidence->ranks; rank++)
+        d.chunk = 2 * evidence->layout[w].row_words > d.chunk ? 2 * evidence->layout[w].row_words : d.chunk;
+    d.words = malloc(d.chunk * sizeof *d.words);
+    for (int rank = 0; d.words && rank < evidence->ranks; rank++)
         decode_rank(&d, rank);
+    const bool joined = d.words && join(&d);
     free(d.words);
-    const uint32_t arrived = HL_SLOTS_MAX - d.list.back;
-    memmove(d.list.slots + d.list.front, d.list.slots + d.list.back, arrived * sizeof *d.list.slots);
-    evidence->slots = d.list.slots;
-    evidence->n_slots = d.list.front + arrived;
-    evidence->slots_left_out = d.list.left_out;
-    qsort(evidence->slots, evidence->n_slots, sizeof *evidence->slots, compare_slots);
-    return 0;
+    free(d.missing.slots);
+    free(d.arrived.slots);
+    return joined ? 0 : -1;
 }

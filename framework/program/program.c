@@ -291,7 +291,8 @@ void hl_program_destroy(struct hl_program *program)
     free(program);
 }
 
-/* The family of the first call of a rank on a workspace, or of the workspace that it stands for. */
+/* The family of the workspace that it stands for, or, where that has no call, of a rank's first call on it.
+ */
 static bool find_family(const struct hl_program *program, int rank, int workspace, enum hl_family *ret_family)
 {
     for (uint32_t i = 0; i < program->rank[rank].n_ops; i++) {
@@ -302,8 +303,9 @@ static bool find_family(const struct hl_program *program, int rank, int workspac
             *ret_family = hl_protocol_family(op->protocol);
             return true;
         }
-        if (op->kind == HL_OP_WORKSPACE_INIT && op->replaces)
-            return find_family(program, rank, op->replaces - 1, ret_family);
+        if (op->kind == HL_OP_WORKSPACE_INIT && op->replaces &&
+            find_family(program, rank, op->replaces - 1, ret_family))
+            return true;
     }
     return false;
 }

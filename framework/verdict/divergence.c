@@ -204,13 +204,16 @@ static const struct hl_call_record *running(const struct hl_evidence *evidence, 
 }
 
 /* The same site with other tokens on another workspace: the rank's count sends its call down another path,
- * fused against plain, so that no call number is there to compare. */
+ * fused against plain, so that no call number is there to compare. Where each has the other's call behind its
+ * own, they are two calls in another order. */
 bool hl_decide_split_paths(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
     for (int a = 0; a < evidence->ranks; a++)
         for (int b = a + 1; b < evidence->ranks; b++) {
             const struct hl_call_record *x = running(evidence, a), *y = running(evidence, b);
-            if (!x || !y || x->workspace == y->workspace || x->site != y->site || x->tokens == y->tokens)
+            if (!x || !y || x->workspace == y->workspace || x->site != y->site || x->tokens == y->tokens ||
+                (hl_has_enqueued(evidence, a, y->workspace, y->call) &&
+                 hl_has_enqueued(evidence, b, x->workspace, x->call)))
                 continue;
             hl_blame_call(b, y, finding);
             finding->other_cause = HL_CAUSE_PEER_MISSING_CALL;

@@ -27,7 +27,7 @@ static bool stands_still(const struct hl_evidence *evidence, int rank)
     bool waits = false;
     for (uint32_t i = 0; i < evidence->n_slots; i++) {
         const struct hl_slot_evidence *slot = &evidence->slots[i];
-        waits |= slot->rank == rank && slot->state != HL_SLOT_ARRIVED;
+        waits |= slot->rank == rank && slot->state != HL_SLOT_ARRIVED && slot->stage != HL_STAGE_ARRIVALS;
         if (slot->source == rank && !slot->history.known &&
             hl_wait_kind_of(evidence, slot) == HL_WAIT_NEVER_STORED)
             return true;

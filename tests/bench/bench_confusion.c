@@ -76,15 +76,15 @@ static bool count_case(struct bench *b, enum hl_trouble trouble, uint64_t index)
     return true;
 }
 
-/* Troubles in turn, until so many cases have run. Those that need processes come every other time on a GPU,
- * where each starts a crew. */
+/* Troubles in turn, until so many cases have run. On a GPU, where a rank that is a process takes a crew of
+ * its own and so seconds, those that need one come every third time. */
 static void run_faulty(struct bench *b)
 {
     enum { TURN = HL_TROUBLE_COUNT - 1 };
     const uint64_t most = 4 * b->cases + TURN;
     for (uint64_t i = b->first, ran = 0; ran < b->cases && i < b->first + most && !is_late(b); i++) {
         const enum hl_trouble trouble = (enum hl_trouble)(1 + i % TURN);
-        if (hl_is_cuda(b->confusion.engine) && hl_trouble_needs_process(trouble) && i / TURN % 2)
+        if (hl_is_cuda(b->confusion.engine) && hl_trouble_needs_process(trouble) && i / TURN % 3)
             continue;
         ran += count_case(b, trouble, i);
     }

@@ -59,19 +59,22 @@ static void print_miss(const struct hl_confusion *confusion, const struct hl_ran
     puts("");
 }
 
-static struct hl_outcome run_case(const struct hl_confusion *confusion, struct hl_random_case *r)
+static struct hl_outcome run_case(const struct hl_confusion *confusion, struct hl_random_case *r,
+                                  uint64_t index)
 {
+    char folder[4096];
     struct hl_case c = confusion->scenario->cases[0];
     const struct hl_run_options options = { .engine = confusion->engine,
                                             .seed = r->seed,
                                             .seed_is_of_run = true,
-                                            .out_dir = confusion->out_dir,
+                                            .out_dir = confusion->out_dir ? folder : NULL,
                                             .wants_bundle = wants_bundle,
                                             .user = r };
     struct hl_run_result result;
     struct hl_error error;
     struct hl_outcome outcome = { .expected = r->cause };
     c.config = r->config;
+    snprintf(folder, sizeof folder, "%s/%" PRIu64, confusion->out_dir ? confusion->out_dir : "", index);
     const enum hl_status status =
         hl_run_once(confusion->scenario, &c, &options, 0, HL_VERDICT_SKIPPED, &result, &error);
     if (status == HL_STATUS_USAGE || status == HL_STATUS_NO_GPU) {
@@ -105,7 +108,7 @@ static struct hl_outcome draw_and_run(const struct hl_confusion *confusion, cons
         fprintf(stderr, "%s\n", error.message);
         hl_bench_require(false, "a case cannot be drawn");
     }
-    return run_case(confusion, &r);
+    return run_case(confusion, &r, request->index);
 }
 
 _Noreturn static void work(const struct hl_confusion *confusion, int requests, int outcomes)

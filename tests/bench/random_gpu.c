@@ -54,7 +54,7 @@ void hl_random_case_fit_gpu(struct hl_random_case *r, uint64_t *random)
         c->geometry = HL_GEOMETRY_FULL;
         c->subject.hidden = ROOM_HIDDEN;
     }
-    if (r->trouble == HL_TROUBLE_DRIVER_STALL)
+    if (!hl_trouble_needs_process(r->trouble) && !c->world.gpus)
         c->world.placement = HL_PLACEMENT_VIRTUAL;
     if (c->world.placement != HL_PLACEMENT_PROCESS)
         return;

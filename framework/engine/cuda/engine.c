@@ -43,6 +43,10 @@ static enum hl_status check_kernels(const struct hl_config *config, const struct
         return hl_fail(error, HL_STATUS_NO_GPU,
                        "subject.plugin: its workspaces are made in one process; it runs with "
                        "`world.placement: virtual`");
+    if (config->world.progress == HL_PROGRESS_OBE)
+        return hl_fail(error, HL_STATUS_NO_GPU,
+                       "world.progress: obe: a GPU starts CTAs in an order of its own; this case runs on the "
+                       "simulator");
     if (!hl_cuda_has_build(config->subject.mutant, config->subject.dtype, plan->program->ranks))
         return hl_fail(error, HL_STATUS_NO_GPU,
                        "subject.mutant: this one has no CUDA build for this data type and so many ranks; it "

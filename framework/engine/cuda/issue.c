@@ -198,22 +198,29 @@ enum hl_status hl_cuda_issue_filler(struct hl_cuda_rank *r, uint32_t index, stru
     return fill(r, op, kinds[op->content], r->job->plan->rank[r->rank].ops[index].rows, error);
 }
 
+/* The buffers and not what lies between them: whoever has that memory now is no stray write of a kernel. */
 enum hl_status hl_cuda_issue_reuse(struct hl_cuda_rank *r, uint32_t index, struct hl_error *error)
 {
     const struct hl_cuda_job *job = r->job;
     const struct hl_op *op = &job->plan->program->rank[r->rank].ops[index];
     const struct hl_layout *layout = &job->plan->layout[op->workspace];
     const uint64_t begin = job->plan->rank[r->rank].workspace_at[op->workspace];
-    const struct hl_device_fill f = {
-        .kind = HL_FILL_FRESH,
-        .dtype = layout->dtype,
-        .rows = at(job, r->rank, begin + layout->buffers_at * 4ull),
-        .n_rows = (layout->words - layout->buffers_at) / layout->row_words,
-        .row_words = layout->row_words,
-        .seed = job->seed,
-        .who = (uint32_t)r->rank << 16 | UINT16_MAX,
-    };
-    return check(r, job->driver->hl_device_fill(&f, r->streams[op->stream]), "write over a workspace", error);
+    enum hl_status status = HL_STATUS_OK;
+    for (uint32_t buffer = 0; !status && buffer < layout->depth; buffer++) {
+        const struct hl_device_fill f = {
+            .kind = HL_FILL_FRESH,
+            .dtype = layout->dtype,
+            .rows = at(job, r->rank, begin + hl_buffer_at(layout, buffer) * 4ull),
+            .n_rows = layout->words_per_buffer / layout->row_words,
+            .row_words = layout->row_words,
+            .seed = job->seed,
+            .who = (uint32_t)r->rank << 16 | UINT16_MAX,
+            .turn = buffer,
+        };
+        status = check(r, job->driver->hl_device_fill(&f, r->streams[op->stream]), "write over a workspace",
+                       error);
+    }
+    return status;
 }
 
 enum hl_status hl_cuda_issue_foreign(struct hl_cuda_rank *r, struct hl_error *error)

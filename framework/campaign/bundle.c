@@ -124,7 +124,7 @@ static int write_repro(const struct hl_bundle *b, int rank, int workspace, FILE 
     return fchmod(fileno(out), 0755);
 }
 
-static int write_workspace(const struct hl_bundle *b, int rank, int workspace, FILE *out)
+int hl_bundle_write_workspace(const struct hl_bundle *b, int rank, int workspace, FILE *out)
 {
     const uint32_t words_max = HL_BUNDLE_WORKSPACE_BYTES_MAX / 4,
                    words = b->evidence->layout[workspace].words;
@@ -169,7 +169,7 @@ static int add_rank_files(const struct hl_bundle *b, const char *folder, int ran
         return -1;
     for (int w = 0; b->probe && w < b->evidence->workspaces; w++) {
         snprintf(name, sizeof name, "workspace-rank%d-%d.bin", rank, w);
-        if (add_file(b, folder, name, rank, w, write_workspace) < 0)
+        if (add_file(b, folder, name, rank, w, hl_bundle_write_workspace) < 0)
             return -1;
     }
     return 0;

@@ -25,6 +25,9 @@ struct hl_bundle {
 enum hl_status hl_bundle_write(const struct hl_bundle *bundle, const char *out_dir, char **ret_path,
                                struct hl_error *error);
 
+/* The first bytes of a rank's workspace, as far as they can be read. 0, or -1. */
+int hl_bundle_write_workspace(const struct hl_bundle *bundle, int rank, int workspace, FILE *out);
+
 /* A case id as the name of a folder: safe characters, bounded length, and a hash where either changed it,
  * so that two ids never share a folder. */
 #define HL_FOLDER_NAME_MAX 128

@@ -63,13 +63,14 @@ json_t *hl_culprit_json(const struct hl_culprit *culprit)
 
 static json_t *record_json(const struct hl_call_record *r)
 {
-    json_t *json = json_pack("{s:I, s:I, s:I, s:i, s:i, s:i, s:s, s:s, s:I, s:I, s:I, s:I}", "call",
+    json_t *json = json_pack("{s:I, s:I, s:I, s:i, s:i, s:i, s:s, s:s, s:I, s:I, s:I}", "call",
                              (json_int_t)r->call, "op", (json_int_t)r->op, "launch", (json_int_t)r->launch,
                              "site", (int)r->site, "workspace", (int)r->workspace, "stream", (int)r->stream,
                              "protocol", hl_words_name(&hl_words_protocols, r->protocol), "dtype",
                              hl_words_name(&hl_words_dtypes, r->dtype), "tokens", (json_int_t)r->tokens,
-                             "exec_tokens", (json_int_t)r->exec_tokens, "rows_written",
-                             (json_int_t)r->rows_written, "ctas", (json_int_t)r->ctas);
+                             "exec_tokens", (json_int_t)r->exec_tokens, "ctas", (json_int_t)r->ctas);
+    if (json && r->rows_written != UINT32_MAX)
+        set(json, "rows_written", json_integer(r->rows_written));
     if (json && r->graph != UINT16_MAX) {
         set(json, "graph", json_integer(r->graph));
         set(json, "node", json_integer(r->node));
@@ -283,6 +284,19 @@ static json_t *waits_json(const struct hl_evidence *e)
     return json_pack("{s:o, s:o}", "stuck", stuck, "edges", edges);
 }
 
+void hl_bundle_add_ranks(json_t *json, const struct hl_bundle *b)
+{
+    const struct hl_evidence *e = b->evidence;
+    if (e->divergence.found)
+        set(json, "divergence", divergence_json(e));
+    json_t *ranks = json_array();
+    for (int rank = 0; rank < e->ranks; rank++)
+        json_array_append_new(ranks, rank_json(b, rank));
+    set(json, "ranks", ranks);
+    if (e->hung)
+        set(json, "waits", waits_json(e));
+}
+
 json_t *hl_bundle_verdict_json(const struct hl_bundle *b)
 {
     const struct hl_evidence *e = b->evidence;
@@ -311,14 +325,7 @@ json_t *hl_bundle_verdict_json(const struct hl_bundle *b)
         set(json, "stray_write", stray_json(&e->stray));
     if (e->serialised)
         set(json, "serialised", json_true());
-    if (e->divergence.found)
-        set(json, "divergence", divergence_json(e));
-    json_t *ranks = json_array();
-    for (int rank = 0; rank < e->ranks; rank++)
-        json_array_append_new(ranks, rank_json(b, rank));
-    set(json, "ranks", ranks);
-    if (e->hung)
-        set(json, "waits", waits_json(e));
+    hl_bundle_add_ranks(json, b);
     return json;
 }
 

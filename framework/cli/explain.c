@@ -301,17 +301,33 @@ static void tell_certainty(const struct hl_story *story)
     hl_story_say("What would tell it apart: %s", hl_cause_evidence(other));
 }
 
-static void tell_remedy(const struct hl_story *story)
+static void tell_hint(const struct hl_story *story)
 {
     const enum hl_cause cause = cause_of(story->verdict, "cause");
-    if (cause != HL_CAUSE_NONE) {
-        hl_story_heading(story, "What to do");
-        hl_story_paragraph(hl_cause_hint(cause));
-        if (hl_cause_incidents(cause)[0])
-            hl_story_say("Seen before: %s", hl_cause_incidents(cause));
-    }
+    if (cause == HL_CAUSE_NONE)
+        return;
+    hl_story_heading(story, "What to do");
+    hl_story_paragraph(hl_cause_hint(cause));
+    if (hl_cause_incidents(cause)[0])
+        hl_story_say("Seen before: %s", hl_cause_incidents(cause));
+}
+
+static void tell_remedy(const struct hl_story *story)
+{
+    tell_hint(story);
     hl_story_heading(story, "Run it again");
     printf("%*ssh '%s/repro.sh'\n", INDENT, "", story->path);
+}
+
+/* Known collectives leave the same evidence as a run, but for ops: their program is not known. */
+static void tell_world(const struct hl_story *story)
+{
+    tell_who_waits(story);
+    hl_story_tell_for_what(story);
+    hl_story_tell_maps(story);
+    tell_divergence(story);
+    tell_flags(story);
+    tell_proof(story);
 }
 
 /* The stacks of processes that were watched are whole: the bundle has them, the story only says so. */
@@ -321,6 +337,9 @@ static void tell_watched(const struct hl_story *story)
     tell_title(story);
     hl_story_heading(story, "What was watched");
     hl_story_paragraph(hl_json_text(story->verdict, "title"));
+    hl_story_tell_collectives(story);
+    if (json_array_size(json_object_get(story->verdict, "ranks")) > 0)
+        tell_world(story);
     hl_story_tell_devices(story);
     hl_story_heading(story, "What each process's host was doing");
     for (size_t i = 0; i < json_array_size(json_object_get(story->verdict, "devices")); i++) {
@@ -334,6 +353,8 @@ static void tell_watched(const struct hl_story *story)
     if (hl_json_number(story->verdict, "resumed_ns") > 0)
         hl_story_say("It went on, %s after its last progress: this was slow, and not a hang.",
                      hl_time_text(hl_json_number(story->verdict, "resumed_ns"), stalled));
+    if (json_array_size(json_object_get(story->verdict, "ranks")) > 0)
+        tell_hint(story);
 }
 
 static void tell(const struct hl_story *story)

@@ -23,6 +23,8 @@ void hl_story_tell_for_what(const struct hl_story *story);
 void hl_story_tell_maps(const struct hl_story *story);
 /* What device and driver were doing, where CUPTI told: kernels that do not end, driver calls, samples. */
 void hl_story_tell_devices(const struct hl_story *story);
+/* Known collectives of a watched command, and kernels whose arguments are not known. */
+void hl_story_tell_collectives(const struct hl_story *story);
 /* What each rank's host was doing: its program's position and its own thread. */
 void hl_story_tell_stack(const struct hl_story *story, long long rank);
 void hl_story_tell_hosts(const struct hl_story *story);

@@ -117,3 +117,40 @@ void hl_story_tell_devices(const struct hl_story *story)
     json_array_foreach(devices, i, device) tell_device(device, i);
     tell_samples(story);
 }
+
+static void say_collective(const json_t *world)
+{
+    char ranks[256] = "";
+    size_t i;
+    json_t *process;
+    json_array_foreach(json_object_get(world, "processes"), i, process)
+    {
+        const size_t n = strlen(ranks);
+        snprintf(ranks + n, sizeof ranks - n, "%s%lld", i ? ", " : "",
+                 json_is_integer(process) ? (long long)json_integer_value(process) : -1);
+    }
+    hl_story_say("%s (arguments as of %s), %lld ranks, in process %s (-1: in none that is watched)%s.",
+                 text_of(world, "collective"), text_of(world, "releases"), hl_json_number(world, "ranks"),
+                 ranks, json_is_true(json_object_get(world, "hung")) ? "" : "; no call is pending");
+    if (text_of(world, "summary")[0])
+        hl_story_say("%s: %s.", text_of(world, "cause"), text_of(world, "summary"));
+    if (text_of(world, "notes")[0])
+        hl_story_say("Note: %s.", text_of(world, "notes"));
+}
+
+void hl_story_tell_collectives(const struct hl_story *story)
+{
+    const json_t *worlds = json_object_get(story->verdict, "collectives"),
+                 *strange = json_object_get(story->verdict, "unknown_arguments");
+    size_t i;
+    json_t *entry;
+    char plain[HL_DEMANGLED_MAX];
+    if (json_array_size(worlds) + json_array_size(strange) == 0)
+        return;
+    hl_story_heading(story, "Known collectives");
+    json_array_foreach(worlds, i, entry) say_collective(entry);
+    json_array_foreach(strange, i, entry)
+        hl_story_say("Process %lld: %s cannot be read: %s. verdict.json has the bytes of its arguments.",
+                     hl_json_number(entry, "process"), hl_demangle(text_of(entry, "kernel"), plain),
+                     text_of(entry, "why"));
+}

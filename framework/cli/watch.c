@@ -41,6 +41,7 @@ struct watch {
     char **command;
     char title[1024];
     struct hl_job job;
+    struct hl_known_memory memory;
     uint64_t started_ns;
     int reports;
     /* The stall that has been reported and still stands. */
@@ -135,6 +136,7 @@ static void report_finish(struct hl_watch_report *report)
         free(report->processes[i].timeline);
     }
     free(report->processes);
+    hl_worlds_finish(&report->worlds);
     *report = (struct hl_watch_report){ 0 };
 }
 
@@ -174,10 +176,24 @@ static char *read_stack(pid_t pid)
     return fclose(out) == 0 ? text : NULL;
 }
 
+/* Flags and slots of known collectives: before anything that takes longer. */
+static void collect_worlds(struct watch *w)
+{
+    const struct hl_page *pages[HL_WATCHED_MAX];
+    const uint64_t begun_ns = now_ns();
+    for (int i = 0; i < w->job.n; i++)
+        pages[i] = w->job.watched[i].page;
+    w->memory = (struct hl_known_memory){ .user = &w->job, .read = hl_job_read };
+    if (hl_worlds_collect(pages, w->job.n, &w->memory, begun_ns, &w->report.worlds) < 0)
+        hl_worlds_finish(&w->report.worlds);
+    w->report.reading_ns = now_ns() - begun_ns;
+}
+
 static bool collect(struct watch *w)
 {
     struct hl_watch_report *r = &w->report;
     report_finish(r);
+    collect_worlds(w);
     const uint64_t ask_ns = now_ns();
     hl_job_ask(&w->job, ANSWER_MS);
     r->asked_ns = now_ns() - ask_ns;

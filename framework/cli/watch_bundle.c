@@ -46,25 +46,40 @@ static int write_verdict(const void *user, FILE *out)
         (json_int_t)r->threshold_ns, "hung", r->resumed_ns == 0, "devices", processes_json(r));
     if (json)
         json_object_set_new(json, "took",
-                            json_pack("{s:I, s:I}", "asking_ns", (json_int_t)r->asked_ns, "stacks_ns",
-                                      (json_int_t)r->stacks_ns));
+                            json_pack("{s:I, s:I, s:I}", "reading_ns", (json_int_t)r->reading_ns, "asking_ns",
+                                      (json_int_t)r->asked_ns, "stacks_ns", (json_int_t)r->stacks_ns));
     json_t *culprit = hl_culprit_json(&f.culprit);
     if (json && culprit)
         json_object_set_new(json, "culprit", culprit);
     if (json && r->resumed_ns)
         json_object_set_new(json, "resumed_ns", json_integer((json_int_t)r->resumed_ns));
+    if (json)
+        hl_watch_add_worlds(r, json);
     return hl_bundle_write_json(json, out);
+}
+
+/* The world that hangs, as a bundle of a run has it. */
+static bool world_bundle(const struct hl_watch_report *r, struct hl_bundle *ret_bundle)
+{
+    const struct hl_known_world *w = hl_watch_hung_world(r);
+    if (w)
+        *ret_bundle = (struct hl_bundle){ .evidence = &w->evidence, .probe = &w->probe };
+    return w;
 }
 
 static int write_flags(const void *user, FILE *out)
 {
-    (void)user;
+    struct hl_bundle bundle;
+    if (world_bundle(user, &bundle))
+        return hl_bundle_write_json(hl_bundle_flags_json(&bundle), out);
     return hl_bundle_write_json(json_pack("{s:i, s:[]}", "hanglab", 1, "workspaces"), out);
 }
 
 static int write_slots(const void *user, FILE *out)
 {
-    (void)user;
+    struct hl_bundle bundle;
+    if (world_bundle(user, &bundle))
+        return hl_bundle_write_json(hl_bundle_slots_json(&bundle), out);
     return hl_bundle_write_json(
         json_pack("{s:i, s:[], s:[], s:i}", "hanglab", 1, "layouts", "slots", "left_out", 0), out);
 }
@@ -97,6 +112,32 @@ static int write_stack(const void *user, FILE *out)
     return fputs(p->stack ? p->stack : "not read\n", out) == EOF ? -1 : 0;
 }
 
+struct workspace {
+    struct hl_bundle bundle;
+    int rank;
+};
+
+static int write_workspace(const void *user, FILE *out)
+{
+    const struct workspace *w = user;
+    return hl_bundle_write_workspace(&w->bundle, w->rank, 0, out);
+}
+
+static int add_workspaces(const struct hl_watch_report *r, const char *folder)
+{
+    struct workspace w = { .rank = 0 };
+    if (!world_bundle(r, &w.bundle))
+        return 0;
+    for (; w.rank < w.bundle.evidence->ranks; w.rank++) {
+        char name[64];
+        snprintf(name, sizeof name, "workspace-rank%d-0.bin", w.rank);
+        if (w.bundle.evidence->rank[w.rank].workspace[0].known &&
+            hl_folder_add(folder, name, write_workspace, &w) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int fill(const void *user, const char *folder)
 {
     static const struct {
@@ -119,7 +160,7 @@ static int fill(const void *user, const char *folder)
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         if (hl_folder_add(folder, files[i].name, files[i].write_file, r) < 0)
             return -1;
-    return 0;
+    return add_workspaces(r, folder);
 }
 
 enum hl_status hl_watch_bundle_write(const struct hl_watch_report *report, const char *out_dir,

@@ -1,6 +1,8 @@
 /* What `hanglab watch` leaves behind of a stall: one bundle for all processes. */
 #pragma once
+#include <jansson.h>
 #include "../../watchdog/cupti/device.h"
+#include "../../watchdog/known/world.h"
 #include "hanglab/error.h"
 #include "hanglab/verdict.h"
 
@@ -19,11 +21,13 @@ struct hl_watch_report {
     int number;        /* of the stall, from 0 */
     struct hl_watch_process *processes;
     int n;
-    uint64_t time_ns; /* since the start of the command */
+    struct hl_worlds worlds; /* of known collectives */
+    uint64_t time_ns;        /* since the start of the command */
     uint64_t stalled_ns;
     uint64_t threshold_ns;
-    uint64_t asked_ns, stacks_ns; /* what collecting took: answers of the processes, and their stacks */
-    uint64_t resumed_ns;          /* it went on after so long: slow, and not a hang; 0: it has not */
+    /* What collecting took: memory of the device, answers of the processes, and their stacks. */
+    uint64_t reading_ns, asked_ns, stacks_ns;
+    uint64_t resumed_ns; /* it went on after so long: slow, and not a hang; 0: it has not */
 };
 
 /* The last launches of all streams of a process, in the order of time, a JSON object a line. NULL when out of
@@ -32,6 +36,13 @@ char *hl_watch_timeline(const struct hl_page *page, int process);
 
 /* Cause, certainty and a sentence: what the evidence decides. */
 void hl_watch_classify(const struct hl_watch_report *report, struct hl_finding *ret_finding);
+
+/* The same from known collectives. False: none hangs, or their evidence does not say why. */
+bool hl_watch_classify_worlds(const struct hl_watch_report *report, struct hl_finding *ret_finding);
+/* The world of known collectives that hangs, the one that tells most; NULL: none. */
+const struct hl_known_world *hl_watch_hung_world(const struct hl_watch_report *report);
+/* Adds what is known of collectives to the verdict. */
+void hl_watch_add_worlds(const struct hl_watch_report *report, json_t *json);
 
 /* Writes OUT/evidence/watch-<name>/<number>. */
 enum hl_status hl_watch_bundle_write(const struct hl_watch_report *report, const char *out_dir,

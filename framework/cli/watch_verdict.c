@@ -56,6 +56,8 @@ static void describe_device(const struct hl_device_evidence *d, const char *who,
 void hl_watch_classify(const struct hl_watch_report *report, struct hl_finding *f)
 {
     const int at = most_telling(report);
+    if (hl_watch_classify_worlds(report, f))
+        return;
     *f = (struct hl_finding){ .verdict = report->resumed_ns ? HL_VERDICT_SLOW : HL_VERDICT_HANG,
                               .cause = HL_CAUSE_UNKNOWN,
                               .certainty = HL_CERTAINTY_SUSPECTED,

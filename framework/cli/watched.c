@@ -23,6 +23,8 @@
 
 /* A watchdog thread looks every millisecond; collecting takes less than so long. */
 #define SILENT_MS 500
+/* A read of device memory ends by itself before that, done or not. */
+#define READ_MS 400
 
 /*
  * Start
@@ -245,22 +247,65 @@ static bool may_answer(const struct hl_page *page)
     return atomic_load(&page->state) == HL_PAGE_WATCHING && now_ms() - beat_ms < SILENT_MS;
 }
 
+static void ask(struct hl_page *page, bool reads)
+{
+    atomic_store(&page->reads, reads);
+    atomic_fetch_add(&page->asked, 1);
+    syscall(SYS_futex, &page->asked, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+/* False: it has not answered in time. */
+static bool await_answer(const struct hl_page *page, uint64_t until_ms)
+{
+    while (atomic_load(&page->answered) != atomic_load(&page->asked)) {
+        if (!may_answer(page) || now_ms() >= until_ms)
+            return false;
+        nanosleep(&(struct timespec){ .tv_nsec = 20000 }, NULL);
+    }
+    return true;
+}
+
 void hl_job_ask(const struct hl_job *job, int timeout_ms)
 {
     const uint64_t until_ms = now_ms() + (uint64_t)timeout_ms;
     for (int i = 0; i < job->n; i++) {
         struct hl_page *page = (struct hl_page *)(uintptr_t)job->watched[i].page;
-        if (!may_answer(page))
-            continue;
-        atomic_fetch_add(&page->asked, 1);
-        syscall(SYS_futex, &page->asked, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+        if (may_answer(page))
+            ask(page, false);
     }
-    for (int i = 0; i < job->n; i++) {
-        const struct hl_page *page = job->watched[i].page;
-        while (may_answer(page) && atomic_load(&page->answered) != atomic_load(&page->asked) &&
-               now_ms() < until_ms)
-            nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
+    for (int i = 0; i < job->n; i++)
+        await_answer(job->watched[i].page, until_ms);
+}
+
+int hl_job_read(void *job_, int process, uint64_t context, uint64_t address, uint32_t bytes, void *ret_data)
+{
+    static const char *const whys[] = {
+        [HL_PAGE_READ_UNPREPARED] = "no stream was prepared for it",
+        [HL_PAGE_READ_NO_MEMORY] = "it is no memory of the device",
+        [HL_PAGE_READ_LATE] = "a copy does not return",
+        [HL_PAGE_READ_FAILED] = "the driver refuses the copy",
+    };
+    struct hl_job *job = job_;
+    struct hl_watched *watched = &job->watched[process];
+    struct hl_page *page = (struct hl_page *)(uintptr_t)watched->page;
+    /* One that has not answered before will not answer this time. */
+    if (!may_answer(page) || !await_answer(page, now_ms())) {
+        watched->unread = "its watchdog thread does not answer";
+        return -1;
     }
+    page->read = (struct hl_page_read){ .context = context, .address = address, .bytes = bytes };
+    ask(page, true);
+    if (!await_answer(page, now_ms() + READ_MS)) {
+        watched->unread = "a read does not return";
+        return -1;
+    }
+    if (page->read.result != HL_PAGE_READ_DONE) {
+        watched->unread =
+            whys[page->read.result <= HL_PAGE_READ_FAILED ? page->read.result : HL_PAGE_READ_FAILED];
+        return -1;
+    }
+    memcpy(ret_data, page->window, bytes);
+    return 0;
 }
 
 /*

@@ -11,6 +11,7 @@ struct hl_watched {
     pid_t pid;
     const struct hl_page *page; /* the process's own, mapped; it changes under its reader */
     size_t bytes;
+    const char *unread;  /* why its device memory could not be read; NULL: it could */
     uint64_t stopped_ns; /* it was last seen stopped by a signal or a debugger; 0: never */
 };
 
@@ -30,6 +31,8 @@ void hl_job_look(struct hl_job *job);
 bool hl_job_reap(struct hl_job *job, int *ret_status);
 /* Asks all watchers to collect, and waits for their answers for at most so long. */
 void hl_job_ask(const struct hl_job *job, int timeout_ms);
+/* Reads at most HL_PAGE_WINDOW bytes of device memory, of a process that answers; see hl_known_memory. */
+int hl_job_read(void *job, int process, uint64_t context, uint64_t address, uint32_t bytes, void *ret_data);
 /* Is the process there, and not stopped by a signal or a debugger? */
 bool hl_process_runs(pid_t pid);
 /* Ends the command and all that came from it. */

@@ -27,6 +27,7 @@ int cuptiSubscribe_v2(void **subscriber, void *callback, void *user, struct para
     return 39; /* CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED */
 }
 #else
+#define cuMemcpyDtoHAsync cuMemcpyDtoHAsync_v2 /* as cuda.h names it */
 #define PUBLIC __attribute__((visibility("default")))
 #define X(name) \
     PUBLIC int name(void); \

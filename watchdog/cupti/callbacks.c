@@ -35,6 +35,7 @@ struct launch {
     CUgraphExec exec;
     CUstream stream;
     uint32_t grid[3], block[3];
+    void *const *params, *const *extra; /* its arguments, one way or the other */
 };
 
 static struct launch read_params(enum hl_api api, const void *params)
@@ -49,14 +50,18 @@ static struct launch read_params(enum hl_api api, const void *params)
         return (struct launch){ .function = p->f,
                                 .stream = c->hStream,
                                 .grid = { c->gridDimX, c->gridDimY, c->gridDimZ },
-                                .block = { c->blockDimX, c->blockDimY, c->blockDimZ } };
+                                .block = { c->blockDimX, c->blockDimY, c->blockDimZ },
+                                .params = p->kernelParams,
+                                .extra = p->extra };
     }
-    /* cuLaunchCooperativeKernel's begin alike. */
+    /* cuLaunchCooperativeKernel's begin alike, up to `extra`, which they lack. */
     const cuLaunchKernel_params *p = params;
     return (struct launch){ .function = p->f,
                             .stream = p->hStream,
                             .grid = { p->gridDimX, p->gridDimY, p->gridDimZ },
-                            .block = { p->blockDimX, p->blockDimY, p->blockDimZ } };
+                            .block = { p->blockDimX, p->blockDimY, p->blockDimZ },
+                            .params = p->kernelParams,
+                            .extra = api == HL_API_cuLaunchKernel ? p->extra : NULL };
 }
 
 static struct launch read_launch(enum hl_api api, CUpti_CallbackId id, const void *params)
@@ -79,20 +84,33 @@ static bool is_launch(enum hl_api api)
     return hl_api_kind(api) == HL_API_LAUNCH || hl_api_kind(api) == HL_API_GRAPH;
 }
 
+/* Both name a context that need not be the thread's. */
+static bool is_of_current_context(enum hl_api api)
+{
+    return api != HL_API_cuDevicePrimaryCtxRetain && api != HL_API_cuCtxDestroy;
+}
+
 static void on_enter(enum hl_api api, CUpti_CallbackId id, const CUpti_CallbackData *data)
 {
     struct hl_page *page = hl_watcher.page;
-    uint64_t stream = 0;
+    uint64_t stream = 0, params = 0;
     uint32_t kernel = HL_PAGE_NONE;
+    if (is_of_current_context(api))
+        hl_reader_prepare(data->context);
     if (is_launch(api)) {
         const struct launch launch = read_launch(api, id, data->functionParams);
         stream = (uint64_t)(uintptr_t)launch.stream;
         if (data->symbolName)
             kernel = hl_page_kernel(page, (uint64_t)(uintptr_t)launch.function, data->symbolName);
+        if (kernel != HL_PAGE_NONE && page->kernels[kernel].known)
+            params = hl_params_of(kernel, data->context, launch.function, launch.grid, launch.params,
+                                  launch.extra);
     } else if (api == HL_API_cuStreamSynchronize) {
         stream = (uint64_t)(uintptr_t)((const cuStreamSynchronize_params *)data->functionParams)->hStream;
     }
     hl_page_enter(page, current_thread(), api, stream, kernel, hl_now_ns());
+    if (params)
+        hl_page_with(page, current_thread(), params);
     if (hl_api_kind(api) == HL_API_SYNC)
         hl_events_mark_all(data->context);
     if (hl_api_kind(api) == HL_API_CAPTURE_BEGIN)
@@ -125,7 +143,8 @@ static void on_launched(enum hl_api api, CUpti_CallbackId id, const CUpti_Callba
                                      .correlation = data->correlationId,
                                      .kernel = thread->kernel,
                                      .exec = HL_PAGE_NONE,
-                                     .tid = atomic_load(&thread->tid) };
+                                     .tid = atomic_load(&thread->tid),
+                                     .params = thread->params };
     if (from.exec)
         launch.exec = hl_page_exec(page, (uint64_t)(uintptr_t)from.exec);
     memcpy(launch.grid, from.grid, sizeof launch.grid);
@@ -146,6 +165,8 @@ static void on_exit_of(enum hl_api api, CUpti_CallbackId id, const CUpti_Callbac
     if (hl_api_kind(api) == HL_API_CAPTURE_END || (hl_api_kind(api) == HL_API_CAPTURE_BEGIN && !done))
         hl_events_capture(false);
     hl_page_exit(page, slot);
+    if (!is_launch(api) && is_of_current_context(api))
+        hl_reader_prepare(data->context);
 }
 
 /*
@@ -186,6 +207,7 @@ static void on_resource(CUpti_CallbackIdResource id, const CUpti_ResourceData *d
     case CUPTI_CBID_RESOURCE_CONTEXT_DESTROY_STARTING:
         hl_sampling_forget(data->context);
         hl_events_forget_context(data->context);
+        hl_reader_forget(data->context);
         hl_page_context_over(hl_watcher.page, (uint64_t)(uintptr_t)data->context);
         break;
     case CUPTI_CBID_RESOURCE_STREAM_DESTROY_STARTING:

@@ -30,4 +30,11 @@
     X(cuEventRecord) \
     X(cuEventQuery) \
     X(cuCtxSetCurrent) \
-    X(cuThreadExchangeStreamCaptureMode)
+    X(cuThreadExchangeStreamCaptureMode) \
+    X(cuFuncGetParamInfo) \
+    X(cuKernelGetParamInfo) \
+    X(cuCtxGetStreamPriorityRange) \
+    X(cuStreamCreateWithPriority) \
+    X(cuMemHostAlloc) \
+    X(cuMemcpyDtoHAsync) \
+    X(cuPointerGetAttributes)

@@ -68,12 +68,12 @@ static bool play_stream(struct hl_page *page, const char *line)
 
 static bool play_launch(struct hl_page *page, const char *line)
 {
-    struct hl_page_launch l;
+    struct hl_page_launch l = { 0 }; /* recordings from before known kernels have no params */
     uint32_t stream;
     int kernel, exec;
-    if (sscanf(line, "%u %" SCNu64 " %u %d %d %u %u %u %u %u %u %u", &stream, &l.at_ns, &l.correlation,
-               &kernel, &exec, &l.tid, &l.grid[0], &l.grid[1], &l.grid[2], &l.block[0], &l.block[1],
-               &l.block[2]) != 12 ||
+    if (sscanf(line, "%u %" SCNu64 " %u %d %d %u %u %u %u %u %u %u %" SCNx64, &stream, &l.at_ns,
+               &l.correlation, &kernel, &exec, &l.tid, &l.grid[0], &l.grid[1], &l.grid[2], &l.block[0],
+               &l.block[1], &l.block[2], &l.params) < 12 ||
         stream >= HL_PAGE_STREAMS || !names_entry(exec, HL_PAGE_EXECS) ||
         !names_entry(kernel, HL_PAGE_KERNELS))
         return false;
@@ -180,6 +180,62 @@ static bool play_sample(struct hl_page *page, const char *line)
     return true;
 }
 
+static bool play_known(struct hl_page *page, const char *line)
+{
+    uint32_t kernel, n_params, first_bytes;
+    if (sscanf(line, "%u %u %u", &kernel, &n_params, &first_bytes) != 3 || kernel >= HL_PAGE_KERNELS)
+        return false;
+    hl_page_known(page, kernel, n_params, first_bytes);
+    return true;
+}
+
+static bool play_with(struct hl_page *page, const char *line)
+{
+    uint32_t tid;
+    uint64_t params;
+    if (sscanf(line, "%u %" SCNx64, &tid, &params) != 2)
+        return false;
+    hl_page_with(page, hl_page_thread(page, tid), params);
+    return true;
+}
+
+static bool play_params(struct hl_page *page, const char *line)
+{
+    uint64_t hash, context;
+    uint32_t kernel, grid[3];
+    int at = 0;
+    uint8_t bytes[HL_KNOWN_BYTES_MAX];
+    if (sscanf(line, "%" SCNx64 " %" SCNx64 " %u %u %u %u %n", &hash, &context, &kernel, &grid[0], &grid[1],
+               &grid[2], &at) != 6 ||
+        kernel >= HL_PAGE_KERNELS || strlen(line + at) < 2 * sizeof bytes)
+        return false;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        if (sscanf(line + at + 2 * i, "%2hhx", &bytes[i]) != 1)
+            return false;
+    return hl_page_params(page, context, kernel, grid, bytes) == hash;
+}
+
+/* Runs of equal words, as reads of the device's memory told them. */
+static struct run {
+    uint64_t address, words;
+    uint32_t value;
+} * runs;
+static size_t n_runs;
+
+static bool play_memory(struct hl_page *page, const char *line)
+{
+    struct run run;
+    (void)page;
+    if (sscanf(line, "%" SCNx64 " %" SCNu64 " %x", &run.address, &run.words, &run.value) != 3)
+        return false;
+    struct run *more = realloc(runs, (n_runs + 1) * sizeof *runs);
+    if (!more)
+        return false;
+    runs = more;
+    runs[n_runs++] = run;
+    return true;
+}
+
 static const struct {
     const char *word;
     bool (*play)(struct hl_page *page, const char *arguments);
@@ -189,7 +245,8 @@ static const struct {
     { "complete", play_complete },   { "beat", play_beat },     { "context-over", play_context_over },
     { "node", play_node },           { "clone", play_clone },   { "exec", play_exec },
     { "exec-over", play_exec_over }, { "finish", play_finish }, { "samples-clear", play_samples_clear },
-    { "sample", play_sample },
+    { "sample", play_sample },       { "known", play_known },   { "with", play_with },
+    { "params", play_params },       { "memory", play_memory },
 };
 
 static bool play_line(struct hl_page *page, char *line)
@@ -201,6 +258,32 @@ static bool play_line(struct hl_page *page, char *line)
         if (strcmp(line, words[i].word) == 0)
             return words[i].play(page, rest);
     return false;
+}
+
+void hl_feed_note_memory(uint64_t address, const void *data, size_t bytes)
+{
+    const uint32_t *word = data;
+    for (size_t at = 0, n; at < bytes / 4; at += n) {
+        for (n = 1; at + n < bytes / 4 && word[at + n] == word[at]; n++) {
+        }
+        HL_FEED("memory %llx %zu %x", (unsigned long long)(address + 4 * at), n, word[at]);
+    }
+}
+
+bool hl_feed_memory(uint64_t address, uint32_t bytes, void *ret_data)
+{
+    uint32_t *word = ret_data;
+    for (uint32_t i = 0; i < bytes / 4; i++) {
+        const uint64_t at = address + 4ull * i;
+        size_t found = n_runs; /* the newest read of a word counts */
+        while (found > 0 &&
+               !(at >= runs[found - 1].address && (at - runs[found - 1].address) / 4 < runs[found - 1].words))
+            found--;
+        if (found == 0)
+            return false;
+        word[i] = runs[found - 1].value;
+    }
+    return true;
 }
 
 int hl_feed_play(FILE *in, struct hl_page *page)

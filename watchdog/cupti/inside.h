@@ -38,6 +38,17 @@ void hl_events_forget_context(CUcontext context);
 /* Looks which events have come. In the watchdog thread. */
 void hl_events_poll(void);
 
+/* params.c: the arguments of known kernels, taken while the launch that has them is under way. */
+uint64_t hl_params_of(uint32_t kernel, CUcontext context, CUfunction function, const uint32_t grid[3],
+                      void *const *params, void *const *extra);
+
+/* reader.c: device memory for the supervisor, by a stream and a buffer that were made before anything could
+ * be stuck. */
+void hl_reader_prepare(CUcontext context);
+void hl_reader_forget(CUcontext context);
+/* Reads what the page asks for, in the watchdog thread. */
+void hl_reader_answer(void);
+
 /* activity.c */
 void hl_activity_start(void);
 void hl_activity_flush(void);

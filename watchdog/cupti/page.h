@@ -10,10 +10,11 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include "../known/known.h"
 #include "apis.h"
 
 #define HL_PAGE_MAGIC 0x676170676e616c68ull /* "hlangpag" */
-#define HL_PAGE_VERSION 1
+#define HL_PAGE_VERSION 2
 
 #define HL_PAGE_THREADS 256
 #define HL_PAGE_STREAMS 256
@@ -24,6 +25,10 @@
 #define HL_PAGE_FINISHED 16384
 #define HL_PAGE_SAMPLES 1024
 #define HL_PAGE_MODULES 256
+#define HL_PAGE_PARAMS 4096
+#define HL_PAGE_WORKSPACES 64
+#define HL_PAGE_PARTS 4           /* workspaces that one graph's calls are on */
+#define HL_PAGE_WINDOW (1u << 20) /* bytes of device memory that are read at once */
 #define HL_PAGE_NAME_MAX 240
 #define HL_PAGE_NONE UINT32_MAX
 
@@ -50,6 +55,7 @@ struct hl_page_thread {
     _Atomic uint64_t since_ns;
     uint64_t stream; /* that it launches on or waits for; 0: none, or not known */
     uint32_t kernel; /* launched by it, HL_PAGE_NONE */
+    uint64_t params; /* of that launch, in params; 0: none that anybody asks for */
     bool recorded;   /* the launch has become a node of a graph: nothing runs */
 };
 
@@ -60,6 +66,10 @@ struct hl_page_launch {
     uint32_t exec;        /* the graph's, in execs; HL_PAGE_NONE: a kernel, or not known */
     uint32_t tid;
     uint32_t grid[3], block[3];
+    uint64_t params; /* of a known kernel; 0: none */
+    /* Numbers of the first call on each workspace of it, as counted there: a kernel has one, a graph those of
+     * its parts. */
+    uint32_t first_call[HL_PAGE_PARTS], first_shot[HL_PAGE_PARTS];
 };
 
 struct hl_page_stream {
@@ -74,6 +84,9 @@ struct hl_page_stream {
 
 struct hl_page_kernel {
     _Atomic uint64_t function; /* the driver's handle; 0: free */
+    enum hl_known_kernel known;
+    uint32_t n_params,
+        first_bytes; /* of a known one: its arguments, and bytes of the first; 0: not asked yet */
     char name[HL_PAGE_NAME_MAX];
 };
 
@@ -82,6 +95,45 @@ struct hl_page_exec {
     _Atomic uint64_t handle; /* 0: free */
     uint32_t graph;
     uint32_t launches;
+    uint32_t n_parts; /* known since the first launch */
+    struct hl_page_part {
+        uint32_t workspace;    /* in workspaces */
+        uint32_t calls, shots; /* of it in the graph */
+    } parts[HL_PAGE_PARTS];
+};
+
+/* The arguments of known kernels, each set once. */
+struct hl_page_params {
+    _Atomic uint64_t hash; /* names it in launches and nodes; 0: free, 1: being written */
+    uint64_t context;
+    uint32_t kernel;    /* in kernels */
+    uint32_t workspace; /* in workspaces; HL_PAGE_NONE: such arguments are not known */
+    uint32_t grid[3];
+    _Atomic uint32_t kept; /* a graph has it: never replaced */
+    uint8_t bytes[HL_KNOWN_BYTES_MAX];
+};
+
+/* A workspace of known collectives. */
+struct hl_page_workspace {
+    _Atomic uint64_t key; /* of context and address; 0: free */
+    uint64_t context, address;
+    _Atomic uint32_t calls; /* so far */
+    _Atomic uint32_t shots; /* of them turn its buffers: all but trtllm two-shots */
+};
+
+/* Device memory that the supervisor asks for, and what became of it. */
+enum hl_page_read_result {
+    HL_PAGE_READ_DONE,
+    HL_PAGE_READ_UNPREPARED, /* no stream was prepared in that context */
+    HL_PAGE_READ_NO_MEMORY,  /* it is no memory of the device, or not all of it */
+    HL_PAGE_READ_LATE,       /* the copy has not ended in time, or an earlier one still has not */
+    HL_PAGE_READ_FAILED
+};
+struct hl_page_read {
+    uint64_t context, address;
+    uint32_t bytes;
+    enum hl_page_read_result result;
+    uint64_t took_ns;
 };
 
 struct hl_page_node {
@@ -89,6 +141,7 @@ struct hl_page_node {
     uint32_t kernel;        /* HL_PAGE_NONE: no kernel, or its name is not known */
     uint32_t type;          /* CUgraphNodeType */
     uint64_t id;
+    uint64_t params; /* of a known kernel; 0: none */
 };
 
 /* An activity record: of a graph launch (node 0) or of a kernel. */
@@ -129,8 +182,12 @@ struct hl_page {
     _Atomic uint32_t capturing;    /* streams that are being captured */
     _Atomic uint64_t lost;
 
-    /* The supervisor raises `asked`; the watchdog thread collects and then sets `answered` to it. */
+    /* The supervisor raises `asked`; the watchdog thread collects (or, with `reads`, reads memory) and then
+     * sets `answered` to it. */
     _Atomic uint32_t asked, answered;
+    _Atomic uint32_t reads;
+    struct hl_page_read read;
+    uint32_t serves_memory;         /* what reading takes is prepared in every context */
     uint64_t flush_ns, sampling_ns; /* what that took */
     uint64_t samples_all; /* of any code; the samples below count each under every reason of its warp */
 
@@ -144,4 +201,7 @@ struct hl_page {
     struct hl_page_finished finished[HL_PAGE_FINISHED];
     struct hl_page_sample samples[HL_PAGE_SAMPLES];
     struct hl_page_module modules[HL_PAGE_MODULES];
+    struct hl_page_params params[HL_PAGE_PARAMS];
+    struct hl_page_workspace workspaces[HL_PAGE_WORKSPACES];
+    uint8_t window[HL_PAGE_WINDOW];
 };

@@ -3,10 +3,11 @@
 #include "track.h"
 #include <string.h>
 #include "feed.h"
+#include "track_calls.h"
 
 static void lose(struct hl_page *page) { atomic_fetch_add(&page->lost, 1); }
 
-static uint64_t mix(uint64_t key)
+uint64_t hl_page_mix(uint64_t key)
 {
     key ^= key >> 31;
     key *= 0x9e3779b97f4a7c15ull; /* Fibonacci hashing, Knuth vol. 3, 6.4 */
@@ -62,9 +63,18 @@ void hl_page_enter(struct hl_page *page, uint32_t thread, enum hl_api api, uint6
             (unsigned long long)stream, (int)kernel);
     t->stream = stream;
     t->kernel = kernel;
+    t->params = 0;
     t->recorded = false;
     atomic_store(&t->since_ns, now_ns);
     atomic_store(&t->api, api);
+}
+
+void hl_page_with(struct hl_page *page, uint32_t thread, uint64_t params)
+{
+    if (thread == HL_PAGE_NONE)
+        return;
+    HL_FEED("with %u %llx", atomic_load(&page->threads[thread].tid), (unsigned long long)params);
+    page->threads[thread].params = params;
 }
 
 void hl_page_exit(struct hl_page *page, uint32_t thread)
@@ -81,12 +91,13 @@ void hl_page_exit(struct hl_page *page, uint32_t thread)
 
 uint32_t hl_page_kernel(struct hl_page *page, uint64_t function, const char *name)
 {
-    uint32_t at = (uint32_t)mix(function) % HL_PAGE_KERNELS;
+    uint32_t at = (uint32_t)hl_page_mix(function) % HL_PAGE_KERNELS;
     for (uint32_t tried = 0; tried < HL_PAGE_KERNELS; tried++, at = (at + 1) % HL_PAGE_KERNELS) {
         struct hl_page_kernel *kernel = &page->kernels[at];
         uint64_t taken = 0;
         if (atomic_compare_exchange_strong(&kernel->function, &taken, function)) {
             strncpy(kernel->name, name, sizeof kernel->name - 1);
+            kernel->known = hl_known_find(kernel->name);
             HL_FEED("kernel %u %llx %s", at, (unsigned long long)function, kernel->name);
             return at;
         }
@@ -100,7 +111,7 @@ uint32_t hl_page_kernel(struct hl_page *page, uint64_t function, const char *nam
 
 uint32_t hl_page_stream(struct hl_page *page, uint64_t context, uint64_t handle, uint64_t now_ns)
 {
-    const uint64_t key = mix(context ^ mix(handle)) | 1;
+    const uint64_t key = hl_page_mix(context ^ hl_page_mix(handle)) | 1;
     uint32_t at = (uint32_t)(key >> 1) % HL_PAGE_STREAMS;
     for (uint32_t tried = 0; tried < HL_PAGE_STREAMS; tried++, at = (at + 1) % HL_PAGE_STREAMS) {
         struct hl_page_stream *stream = &page->streams[at];
@@ -134,7 +145,7 @@ void hl_page_context_over(struct hl_page *page, uint64_t context)
 
 static struct hl_page_exec *find_exec(struct hl_page *page, uint64_t handle, bool make)
 {
-    uint32_t at = (uint32_t)mix(handle) % HL_PAGE_EXECS;
+    uint32_t at = (uint32_t)hl_page_mix(handle) % HL_PAGE_EXECS;
     struct hl_page_exec *free_one = NULL;
     for (uint32_t tried = 0; tried < HL_PAGE_EXECS; tried++, at = (at + 1) % HL_PAGE_EXECS) {
         struct hl_page_exec *exec = &page->execs[at];
@@ -169,6 +180,7 @@ void hl_page_exec_made(struct hl_page *page, uint64_t handle, uint32_t graph)
     }
     exec->graph = graph;
     exec->launches = 0;
+    exec->n_parts = 0;
 }
 
 /* Its place stays taken (by 1, which is nobody's handle), so that entries behind it are still found. */
@@ -188,10 +200,12 @@ uint64_t hl_page_launch(struct hl_page *page, uint32_t stream, const struct hl_p
 {
     struct hl_page_stream *s = &page->streams[stream];
     const uint64_t number = atomic_fetch_add(&s->launched, 1);
-    HL_FEED("launch %u %llu %u %d %d %u %u %u %u %u %u %u", stream, (unsigned long long)launch->at_ns,
+    HL_FEED("launch %u %llu %u %d %d %u %u %u %u %u %u %u %llx", stream, (unsigned long long)launch->at_ns,
             launch->correlation, (int)launch->kernel, (int)launch->exec, launch->tid, launch->grid[0],
-            launch->grid[1], launch->grid[2], launch->block[0], launch->block[1], launch->block[2]);
+            launch->grid[1], launch->grid[2], launch->block[0], launch->block[1], launch->block[2],
+            (unsigned long long)launch->params);
     s->launch[number % HL_PAGE_LAUNCHES] = *launch;
+    hl_page_count_calls(page, &s->launch[number % HL_PAGE_LAUNCHES]);
     if (launch->exec != HL_PAGE_NONE)
         page->execs[launch->exec].launches++;
     /* A stream that was idle makes progress by getting work. */
@@ -227,7 +241,17 @@ static struct hl_page_node *new_node(struct hl_page *page, uint64_t id, uint32_t
     node->id = id;
     node->type = type;
     node->kernel = HL_PAGE_NONE;
+    node->params = 0;
     return node;
+}
+
+static void take_launch(struct hl_page *page, struct hl_page_node *node, uint32_t kernel, uint64_t params)
+{
+    struct hl_page_params *p = (struct hl_page_params *)(uintptr_t)hl_page_params_find(page, params);
+    node->kernel = kernel;
+    node->params = params;
+    if (p)
+        atomic_store(&p->kept, 1);
 }
 
 void hl_page_node(struct hl_page *page, uint32_t graph, uint64_t id, uint32_t type, uint32_t thread)
@@ -237,7 +261,7 @@ void hl_page_node(struct hl_page *page, uint32_t graph, uint64_t id, uint32_t ty
     struct hl_page_node *node = new_node(page, id, type);
     const enum hl_api api = t ? (enum hl_api)atomic_load(&t->api) : HL_API_NONE;
     if (api != HL_API_NONE && hl_api_kind(api) == HL_API_LAUNCH)
-        node->kernel = t->kernel;
+        take_launch(page, node, t->kernel, t->params);
     if (api != HL_API_NONE && (hl_api_kind(api) == HL_API_LAUNCH || hl_api_kind(api) == HL_API_GRAPH))
         t->recorded = true;
     atomic_store(&node->graph, graph);
@@ -264,7 +288,8 @@ void hl_page_node_clone(struct hl_page *page, uint32_t graph, uint64_t id, uint6
         node = new_node(page, id, type);
         atomic_store(&node->graph, graph);
     }
-    node->kernel = from ? from->kernel : HL_PAGE_NONE;
+    if (from)
+        take_launch(page, node, from->kernel, from->params);
 }
 
 /*

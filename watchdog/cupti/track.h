@@ -15,12 +15,23 @@ void hl_page_enter(struct hl_page *page, uint32_t thread, enum hl_api api, uint6
                    uint64_t now_ns);
 void hl_page_exit(struct hl_page *page, uint32_t thread);
 
+/* The launch that the thread is in has these arguments. */
+void hl_page_with(struct hl_page *page, uint32_t thread, uint64_t params);
+
 /* The index of a kernel, a stream or a graph, made at first sight; HL_PAGE_NONE: no room. */
 uint32_t hl_page_kernel(struct hl_page *page, uint64_t function, const char *name);
 uint32_t hl_page_stream(struct hl_page *page, uint64_t context, uint64_t handle, uint64_t now_ns);
 uint32_t hl_page_exec(struct hl_page *page, uint64_t handle);
 /* Nothing more will be heard of a context's streams. */
 void hl_page_context_over(struct hl_page *page, uint64_t context);
+
+/* Arguments of a known kernel, as the driver describes them: how many, bytes of the first. */
+void hl_page_known(struct hl_page *page, uint32_t kernel, uint32_t n_params, uint32_t first_bytes);
+/* Keeps the arguments of a launch of a known kernel; returns their name in launches and nodes. */
+uint64_t hl_page_params(struct hl_page *page, uint64_t context, uint32_t kernel, const uint32_t grid[3],
+                        const uint8_t bytes[HL_KNOWN_BYTES_MAX]);
+/* NULL: they had to make room. */
+const struct hl_page_params *hl_page_params_find(const struct hl_page *page, uint64_t hash);
 
 /* Work is put on a stream; returns how many launches that makes. */
 uint64_t hl_page_launch(struct hl_page *page, uint32_t stream, const struct hl_page_launch *launch);

@@ -48,10 +48,14 @@ static void collect(void)
     const uint32_t asked = atomic_load(&page->asked);
     if (asked == atomic_load(&page->answered))
         return;
-    if (page->detail >= HL_PAGE_CUPTI)
-        hl_activity_flush();
-    if (page->detail == HL_PAGE_PC)
-        hl_sampling_collect();
+    if (atomic_load(&page->reads)) {
+        hl_reader_answer();
+    } else {
+        if (page->detail >= HL_PAGE_CUPTI)
+            hl_activity_flush();
+        if (page->detail == HL_PAGE_PC)
+            hl_sampling_collect();
+    }
     HL_FEED("beat %llu", (unsigned long long)atomic_load(&page->beat_ns));
     atomic_store(&page->answered, asked);
     syscall(SYS_futex, &page->answered, FUTEX_WAKE, 1, NULL, NULL, 0);

@@ -113,6 +113,7 @@ int InitializeInjection(void)
     hl_page_init(page, (uint32_t)getpid(), detail_wanted(),
                  (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
     page->rank = rank_of_process();
+    page->serves_memory = 1;
     read_command(page->command, sizeof page->command);
     hl_watcher_start(page, folder);
     atexit(at_exit);

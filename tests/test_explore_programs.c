@@ -56,6 +56,27 @@ Test(programs, of_faults_end_as_their_scenarios_say)
         expect_as_written(files[i], 3);
 }
 
+/* A host that waits for its device waits for a peer's kernel only where they share it. */
+Test(programs, of_ranks_with_a_gpu_each_share_nothing)
+{
+    struct hl_scenario *scenario = load("catalogue/host-block");
+    struct hl_config config = scenario->cases[0].config; /* virtual */
+    struct hl_cover cover;
+    struct hl_error error;
+    struct hl_portfolio p = search(&config, 2);
+    cr_expect_eq(p.answer, HL_ANSWER_HANG);
+    hl_portfolio_finish(&p);
+    config.world.gpus = config.world.ranks;
+    p = search(&config, 2);
+    cr_expect_eq(p.answer, HL_ANSWER_PROVEN_FREE);
+    hl_portfolio_finish(&p);
+    config.world.gpus = 2; /* two ranks on each */
+    const struct hl_cover_options options = { .programs = true };
+    cr_expect_eq(hl_cover_make(&config, &options, &cover, &error), HL_STATUS_USAGE);
+    cr_expect_not_null(strstr(error.message, "take 1 or 4 instead of 2"), "%s", error.message);
+    hl_scenario_destroy(scenario);
+}
+
 /* What a search shrinks must leave what the case is about: half of a grid, another size, buffers that are too
  * small; and a fault of the fourth rank among three. */
 Test(programs, of_faults_of_sizes_end_as_their_scenarios_say)

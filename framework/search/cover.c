@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "../fault/weave.h"
+#include "../program/placement.h"
 #include "../program/resolve.h"
 #include "../scenario/text.h"
 #include "../scenario/words.h"
@@ -213,7 +214,8 @@ static struct hl_space_spec begin_spec(const struct hl_config *c, int ranks)
                                    .strike = c->subject.strike,
                                    .sms = c->world.sms,
                                    .pdl = c->schedule.pdl,
-                                   .one_gpu = c->world.placement == HL_PLACEMENT_VIRTUAL,
+                                   .one_gpu = c->world.placement == HL_PLACEMENT_VIRTUAL &&
+                                              hl_world_gpus(&c->world, ranks, ranks) == 1,
                                    .relaxed = c->world.memory == HL_MEMORY_RELAXED };
 }
 
@@ -452,6 +454,12 @@ enum hl_status hl_cover_make(const struct hl_config *config, const struct hl_cov
             "subject.plugin: %s cannot be searched: only hanglab's own step sources can be taken step by "
             "step",
             config->subject.plugin);
+    if (config->world.gpus > 1 && config->world.gpus < config->world.ranks)
+        return hl_fail(
+            error, HL_STATUS_USAGE,
+            "world.gpus: a search knows ranks that share a GPU and ranks that have one each; take 1 or "
+            "%d instead of %d",
+            config->world.ranks, config->world.gpus);
     /* Worlds have 2, 4, 8 or 16 ranks; a search of 3 takes the first of 4. */
     while (c.world.ranks < options->ranks)
         c.world.ranks *= 2;

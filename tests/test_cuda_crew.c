@@ -189,6 +189,24 @@ Test(cuda_crew, a_dead_and_a_stopped_member_are_seen_and_cost_the_crew)
     finish(&s);
 }
 
+/* As one whose driver still clears up. */
+Test(cuda_crew, a_member_that_cannot_be_waited_for_yet_is_dead_on_a_close_look)
+{
+    struct setting s;
+    set(&s, HL_PLACEMENT_PROCESS, HL_DETAIL_LIGHT);
+    start(&s);
+    const pid_t dying = hl_crew_pid_of(1);
+    kill(dying, SIGKILL);
+    cr_assert_eq(waitid(P_PID, (id_t)dying, &(siginfo_t){ 0 }, WEXITED | WNOWAIT), 0);
+    cr_expect_eq(hl_crew_state_of(1, NULL), HL_CREW_ALIVE);
+    hl_crew_look_closely();
+    cr_expect_eq(hl_crew_state_of(1, NULL), HL_CREW_DEAD);
+    cr_expect_eq(hl_crew_pid_of(1), 0);
+    cr_expect_eq(hl_crew_state_of(0, NULL), HL_CREW_ALIVE);
+    finish(&s);
+    cr_expect_eq(waitpid(dying, NULL, WNOHANG), -1, "it was not waited for");
+}
+
 Test(cuda_crew, a_process_that_dies_between_runs_costs_no_run)
 {
     struct setting s;

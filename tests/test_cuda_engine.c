@@ -401,6 +401,17 @@ Test(cuda_plan, deals_ranks_to_gpus_in_blocks)
     hl_program_destroy(program);
 }
 
+static void expect_guards(const struct hl_fake_gpu *gpu)
+{
+    for (int rank = 0; rank < gpu->program->ranks; rank++)
+        for (int guard = 0; guard < HL_CUDA_GUARDS; guard++) {
+            const uint64_t at = hl_cuda_plan_guard_at(&gpu->plan, rank, 0, guard);
+            const uint32_t *words = (const uint32_t *)(gpu->memory[rank] + at);
+            for (uint32_t i = 0; i < gpu->plan.guard_words; i++)
+                cr_assert_eq(words[i], HL_CUDA_CANARY, "rank %d, guard %d, word %u", rank, guard, i);
+        }
+}
+
 Test(cuda_plan, a_workspace_lies_between_guards)
 {
     struct hl_config config = reduced(HL_MODE_FULL);
@@ -411,13 +422,13 @@ Test(cuda_plan, a_workspace_lies_between_guards)
     cr_assert_geq(gpu->plan.guard_words, gpu->plan.layout[0].row_words, "a stray row spoils nothing else");
     atomic_store(&gpu->shared->aborted, true); /* the ranks prepare, and that is all */
     hl_fake_gpu_run(gpu, &(struct hl_feed){ 0 });
-    for (int rank = 0; rank < gpu->program->ranks; rank++)
-        for (int guard = 0; guard < HL_CUDA_GUARDS; guard++) {
-            const uint64_t at = hl_cuda_plan_guard_at(&gpu->plan, rank, 0, guard);
-            const uint32_t *words = (const uint32_t *)(gpu->memory[rank] + at);
-            for (uint32_t i = 0; i < gpu->plan.guard_words; i++)
-                cr_assert_eq(words[i], HL_CUDA_CANARY, "rank %d, guard %d, word %u", rank, guard, i);
-        }
+    expect_guards(gpu);
+    hl_fake_gpu_destroy(gpu);
+    config = with_fault(HL_FAULT_REALLOC);
+    config.schedule.mode = HL_MODE_FULL;
+    gpu = hl_fake_gpu_create(&config, 1);
+    hl_fake_gpu_run(gpu, &(struct hl_feed){ 0 });
+    expect_guards(gpu); /* what takes over the memory writes into the buffers only */
     hl_fake_gpu_destroy(gpu);
 }
 

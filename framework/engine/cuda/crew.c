@@ -201,6 +201,31 @@ bool hl_crew_look(char *text, size_t size)
     return crew.runner.state != HL_CREW_DEAD;
 }
 
+/* Has it begun to exit? A process with GPUs takes tenths of a second to end. */
+static bool is_exiting(pid_t pid)
+{
+    enum { PF_EXITING = 4 }; /* of the kernel's task flags, proc(5) */
+    char path[64], text[1024] = "", state = 0;
+    unsigned flags = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return false;
+    const size_t n = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    const char *after_name = n ? strrchr(text, ')') : NULL;
+    if (!after_name || sscanf(after_name, ") %c %*d %*d %*d %*d %*d %u", &state, &flags) != 2)
+        return false;
+    return state == 'Z' || flags & PF_EXITING;
+}
+
+void hl_crew_look_closely(void)
+{
+    for (int i = 0; i < crew.n_members; i++)
+        if (crew.members[i].pid && is_exiting(crew.members[i].pid))
+            crew.members[i].state = HL_CREW_DEAD; /* it is waited for as before */
+}
+
 static bool is_whole(void)
 {
     char why[64];
@@ -348,7 +373,11 @@ int hl_crew_read(int rank, int workspace, uint32_t first, uint32_t count, uint32
 
 int hl_crew_check_guards(void) { return ask((struct hl_request){ HL_REQUEST_GUARDS }, NULL); }
 
-pid_t hl_crew_pid_of(int rank) { return rank < crew.n_members ? crew.members[rank].pid : crew.runner.pid; }
+pid_t hl_crew_pid_of(int rank)
+{
+    const struct process *p = rank < crew.n_members ? &crew.members[rank] : &crew.runner;
+    return p->state == HL_CREW_DEAD ? 0 : p->pid;
+}
 
 int hl_crew_dump_core(int rank, const char *path, char *why, size_t size)
 {

@@ -24,6 +24,9 @@ struct hl_shared *hl_crew_shared(void);
 enum hl_crew_state { HL_CREW_ALIVE, HL_CREW_STOPPED, HL_CREW_DEAD };
 /* Looks at all processes. False: the runner has died, and `text` says of what. */
 bool hl_crew_look(char *text, size_t size);
+/* Asks /proc about all members: one that was killed is dead to its peers long before the driver has cleared
+ * up behind it and it can be waited for. */
+void hl_crew_look_closely(void);
 /* Of a rank: that of its own process, or the runner's. `ret_signal` is what it died of; may be NULL. */
 enum hl_crew_state hl_crew_state_of(int rank, int *ret_signal);
 

@@ -343,6 +343,7 @@ static uint32_t probe_strikes(void *user)
 
 static struct hl_probe probe(struct hl_run *run)
 {
+    hl_crew_look_closely();
     return (struct hl_probe){ .user = run,
                               .ranks = run->plan.program->ranks,
                               .layout = probe_layout,

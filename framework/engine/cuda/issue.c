@@ -65,7 +65,7 @@ static enum hl_status issue_kernels(struct hl_cuda_rank *r, uint32_t index, cons
             .pdl = op->pdl && !job->nccl,
         };
         if (job->nccl && kernel == HL_KERNEL_NCCL_ALLREDUCE)
-            status = hl_nccl_all_reduce(r, call->input, call->residual_out,
+            status = hl_nccl_all_reduce(r, op->workspace, call->input, call->residual_out,
                                         (size_t)call->tokens * plan->geometry.hidden, stream, error);
         else
             status =

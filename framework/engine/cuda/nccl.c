@@ -64,43 +64,54 @@ static enum hl_status check(const struct hl_nccl *nccl, int result, const char *
                                  nccl->error_string(result), result);
 }
 
-enum hl_status hl_nccl_renew(const struct hl_nccl *nccl, struct hl_shared *shared, struct hl_error *error)
+enum hl_status hl_nccl_renew(const struct hl_nccl *nccl, int workspaces, struct hl_shared *shared,
+                             struct hl_error *error)
 {
-    struct hl_nccl_id id;
-    const enum hl_status status = check(nccl, nccl->get_unique_id(&id), "make an identity", error);
-    if (status)
-        return status;
-    memcpy(shared->nccl_id, id.bytes, sizeof id.bytes);
+    enum hl_status status = HL_STATUS_OK;
+    for (int w = 0; !status && w < workspaces; w++) {
+        struct hl_nccl_id id;
+        status = check(nccl, nccl->get_unique_id(&id), "make an identity", error);
+        if (!status)
+            memcpy(shared->nccl_id[w], id.bytes, sizeof id.bytes);
+    }
+    shared->nccl_ids = status ? 0 : workspaces;
     shared->nccl_serial++;
-    return HL_STATUS_OK;
+    return status;
 }
 
 enum hl_status hl_nccl_join(struct hl_cuda_rank *r, struct hl_error *error)
 {
     const struct hl_nccl *nccl = r->job->nccl;
     const struct hl_shared *shared = r->job->shared;
-    struct hl_nccl_id id;
-    if (r->comm && r->comm_serial == shared->nccl_serial)
+    enum hl_status status = HL_STATUS_OK;
+    if (r->comms[0] && r->comm_serial == shared->nccl_serial)
         return HL_STATUS_OK;
     hl_nccl_leave(r);
-    memcpy(id.bytes, shared->nccl_id, sizeof id.bytes);
     r->comm_serial = shared->nccl_serial;
-    return check(nccl, nccl->init_rank(&r->comm, r->job->plan->program->ranks, id, r->rank),
-                 "join the communicator", error);
+    for (int w = 0; !status && w < shared->nccl_ids; w++) {
+        struct hl_nccl_id id;
+        memcpy(id.bytes, shared->nccl_id[w], sizeof id.bytes);
+        status = check(nccl, nccl->init_rank(&r->comms[w], r->job->plan->program->ranks, id, r->rank),
+                       "join a communicator", error);
+    }
+    return status;
 }
 
 void hl_nccl_leave(struct hl_cuda_rank *r)
 {
-    if (r->comm)
-        r->job->nccl->abort(r->comm);
-    r->comm = NULL;
+    for (int w = 0; w < HL_CUDA_WORKSPACES_MAX; w++) {
+        if (r->comms[w])
+            r->job->nccl->abort(r->comms[w]);
+        r->comms[w] = NULL;
+    }
 }
 
-enum hl_status hl_nccl_all_reduce(struct hl_cuda_rank *r, const void *input, void *output, size_t elements,
-                                  CUstream stream, struct hl_error *error)
+enum hl_status hl_nccl_all_reduce(struct hl_cuda_rank *r, int workspace, const void *input, void *output,
+                                  size_t elements, CUstream stream, struct hl_error *error)
 {
     const struct hl_nccl *nccl = r->job->nccl;
     const int dtype = nccl_dtypes[r->job->plan->config->subject.dtype];
-    return check(nccl, nccl->all_reduce(input, output, elements, dtype, NCCL_SUM, r->comm, stream),
+    return check(nccl,
+                 nccl->all_reduce(input, output, elements, dtype, NCCL_SUM, r->comms[workspace], stream),
                  "enqueue an allreduce", error);
 }

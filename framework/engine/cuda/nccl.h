@@ -33,13 +33,14 @@ enum hl_status hl_cuda_check_nccl(const struct hl_driver *driver, const struct h
 
 /* Opens the library, once. HL_STATUS_NO_GPU: it is not here. */
 enum hl_status hl_nccl_load(struct hl_nccl *nccl, struct hl_error *error);
-/* A new identity for the ranks' communicators, in shared memory. */
-enum hl_status hl_nccl_renew(const struct hl_nccl *nccl, struct hl_shared *shared, struct hl_error *error);
+/* New identities for communicators of the ranks, one a workspace, in shared memory. */
+enum hl_status hl_nccl_renew(const struct hl_nccl *nccl, int workspaces, struct hl_shared *shared,
+                             struct hl_error *error);
 
-/* Joins the communicator of shared->nccl_id, unless the rank is in it; all ranks must come. */
+/* Joins the communicators of shared->nccl_id, unless the rank is in them; all ranks must come. */
 enum hl_status hl_nccl_join(struct hl_cuda_rank *rank, struct hl_error *error);
-/* Leaves it, with what is in flight. */
+/* Leaves them, with what is in flight. */
 void hl_nccl_leave(struct hl_cuda_rank *rank);
-/* Sums `elements` of all ranks. */
-enum hl_status hl_nccl_all_reduce(struct hl_cuda_rank *rank, const void *input, void *output, size_t elements,
-                                  CUstream stream, struct hl_error *error);
+/* Sums `elements` of all ranks over the workspace's communicator. */
+enum hl_status hl_nccl_all_reduce(struct hl_cuda_rank *rank, int workspace, const void *input, void *output,
+                                  size_t elements, CUstream stream, struct hl_error *error);

@@ -30,8 +30,8 @@ struct hl_cuda_rank {
     CUcontext context;
     CUstream streams[HL_CUDA_STREAMS_MAX];
     CUstream aside; /* of a kernel of somebody else */
-    struct hl_nccl_comm *comm;
-    uint32_t comm_serial; /* of the identity that it was made with */
+    struct hl_nccl_comm *comms[HL_CUDA_WORKSPACES_MAX];
+    uint32_t comm_serial; /* of the identities that they were made with */
     /* The run. */
     CUevent *events;     /* [event] */
     CUgraphExec *graphs; /* [graph], NULL until captured */

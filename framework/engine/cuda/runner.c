@@ -34,7 +34,7 @@ struct runner {
     CUstream sides[HL_RANKS_MAX]; /* of each GPU, for the watchdog's reads */
     uint32_t *staging;            /* pinned */
     struct hl_cuda_rank seats[HL_RANKS_MAX];
-    int nccl_ranks; /* of the communicator that ended its last run well, or 0 */
+    int nccl_ranks; /* of the communicators that ended their last run well, or 0 */
 };
 
 /* Goes on with the next CUDA call only while all before it went well. */
@@ -254,13 +254,13 @@ static enum hl_status reset_shared(struct runner *r, struct hl_error *error)
     return HL_STATUS_OK;
 }
 
-/* A communicator serves one run after another, until one ends badly. */
+/* Communicators serve one run after another, until one ends badly. */
 static enum hl_status renew_nccl(struct runner *r, struct hl_error *error)
 {
-    const int ranks = r->p.program->ranks;
-    if (!r->p.job.nccl || r->nccl_ranks == ranks)
+    const int ranks = r->p.program->ranks, workspaces = r->p.program->n_workspaces;
+    if (!r->p.job.nccl || (r->nccl_ranks == ranks && r->p.shared->nccl_ids >= workspaces))
         return HL_STATUS_OK;
-    return hl_nccl_renew(&r->p.nccl, r->p.shared, error);
+    return hl_nccl_renew(&r->p.nccl, workspaces, r->p.shared, error);
 }
 
 static enum hl_status seat_ranks(struct runner *r, struct hl_error *error)

@@ -90,7 +90,7 @@ enum hl_status hl_seat_leave(struct hl_cuda_rank *seat, struct hl_error *error)
     if (status)
         return status;
     TRY(cuCtxSetCurrent(seat->context));
-    if (seat->comm && !atomic_load(&seat->job->shared->rank[seat->rank].done))
+    if (seat->job->nccl && !atomic_load(&seat->job->shared->rank[seat->rank].done))
         hl_nccl_leave(seat);
     for (int stream = 0; !status && stream < seat->job->plan->program->n_streams; stream++)
         status = drain(seat, seat->streams[stream], error);

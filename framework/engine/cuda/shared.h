@@ -10,6 +10,7 @@
 #include "../../program/program.h"
 #include "../../../watchdog/probe.h"
 #include "device.h"
+#include "plan.h"
 #include "kernels/subject.h"
 
 /* What a rank's host thread reports. An event that launches calls is written before the launch. */
@@ -64,8 +65,9 @@ struct hl_shared {
     uint32_t share[HL_KERNEL_COUNT]; /* most CTAs of a rank's kernel that are sure to run with its peers' */
     uint32_t resident[HL_KERNEL_COUNT]; /* CTAs of it that the GPU holds when nothing else runs */
     unsigned char memory[HL_RANKS_MAX][HL_IPC_HANDLE_BYTES];
-    unsigned char nccl_id[HL_NCCL_ID_BYTES];
-    uint32_t nccl_serial; /* number of that identity; 0: none */
+    unsigned char nccl_id[HL_CUDA_WORKSPACES_MAX][HL_NCCL_ID_BYTES]; /* a communicator for each workspace */
+    int nccl_ids;
+    uint32_t nccl_serial; /* of these identities; 0: none */
     struct hl_mark marks[HL_MARKS];
     struct hl_shared_rank rank[HL_RANKS_MAX];
     uint64_t copies_bytes;

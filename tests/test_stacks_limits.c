@@ -190,7 +190,7 @@ static void is_signalled(void)
 }
 
 /* A signal that arrives while a thread is being stopped is delivered all the same. */
-Test(stacks, no_signal_is_lost, .timeout = 30)
+Test(stacks, no_signal_is_lost, .timeout = 100)
 {
     start(is_signalled);
     for (int i = 1; i <= 50; i++) {

@@ -49,7 +49,7 @@ Test(watch_command, what_cannot_be_run_is_said)
     command_expect(&c, "hanglab watch", 64);
     command_said(&c, "which command is to be watched?");
     command_expect(&c, "hanglab watch --detail everything -- true", 64);
-    command_said(&c, "light, cupti, node or pc");
+    command_said(&c, "light, cupti, node, pc or core");
     command_expect(&c, "hanglab watch --threshold soon -- true", 64);
     command_expect(&c, "hanglab watch -- ./no-such-program", 64);
     command_said(&c, "cannot run ./no-such-program: No such file");
@@ -169,6 +169,21 @@ Test(watch_command, pages_are_private_and_do_not_stay)
     cr_assert_str_eq(c.out, "drwx------\n");
 }
 
+/* A supervisor that is killed leaves its folder; the next one removes it, and none that is in use. */
+Test(watch_command, what_a_killed_supervisor_left_is_removed_by_the_next)
+{
+    command_expect(&c,
+                   "(hanglab watch -- sh -c 'echo $HANGLAB_WATCH_FOLDER >one; echo $PPID >pid; sleep 3') & "
+                   "(hanglab watch -- sh -c 'echo $HANGLAB_WATCH_FOLDER >two; sleep 3') & "
+                   "while ! test -s pid || ! test -s two; do sleep 0.05; done; "
+                   "kill -KILL $(cat pid); sleep 0.1; "
+                   "test -d $(cat one) && test -d $(cat two) || exit 9; "
+                   "hanglab watch true; "
+                   "test ! -e $(cat one) || exit 10; test -d $(cat two) || exit 11; wait",
+                   0);
+    command_expect(&c, "test ! -e $(cat two)", 0);
+}
+
 /*
  * The library itself
  */
@@ -220,4 +235,66 @@ Test(watch_command, callbacks_and_events_of_a_program_become_its_report)
     cr_expect_eq(json_integer_value(json_object_get(unfinished, "launch")), 100);
     cr_expect_eq(json_integer_value(json_object_get(unfinished, "graph_kernels")), 1);
     json_decref(verdict);
+}
+
+/*
+ * Without CUPTI: detail core
+ */
+
+static void run_asks(const char *options, const char *core, const char *how, int status)
+{
+    char line[2 * PATH_MAX];
+    if (!getenv("HANGLAB_HAS_CUPTI"))
+        cr_skip_test("built without CUPTI's headers");
+    snprintf(
+        line, sizeof line,
+        "hanglab watch -d core -t 300ms %s --out o -- env LD_LIBRARY_PATH=%s/tests/fake_cuda/plays %s%s%s "
+        "%s/tests/fake_cuda/plays/fake_asks %s",
+        options, getenv("HANGLAB_BUILD"), core ? "HL_FAKE_CORE=" : "", core ? getenv("HANGLAB_SOURCE") : "",
+        core ? core : "", getenv("HANGLAB_BUILD"), how);
+    command_expect(&c, line, status);
+}
+
+Test(watch_command, without_cupti_driver_calls_tell_and_the_gpu_is_dumped)
+{
+    run_asks("-k", "/tests/recordings/cores/wait.core.gz", "", 1);
+    command_said(&c, "foreign-kernel (observed)");
+    command_said(&c, "of its lanes poll, at ");
+    command_said(&c, "wait.cu:");
+    command_said(&c, "cuStreamSynchronize");
+    json_t *verdict = load("o/evidence/watch-env/0/verdict.json");
+    const json_t *device = json_array_get(json_object_get(verdict, "devices"), 0),
+                 *unfinished = json_object_get(device, "unfinished");
+    expect_text(device, "detail", "core");
+    expect_text(unfinished, "kernel", "wait_for_peer");
+    cr_expect_eq(json_integer_value(json_object_get(unfinished, "launch")), 101,
+                 "what was captured is no launch");
+    json_decref(verdict);
+    json_t *summary = load("o/evidence/watch-env/0/gpucore/summary.json"),
+           *core = json_array_get(json_object_get(summary, "cores"), 0);
+    expect_text(core, "file", "rank0.nvcudmp");
+    cr_expect_gt(json_array_size(json_object_get(core, "kernels")), 0);
+    json_decref(summary);
+    command_expect(&c, "test -s o/evidence/watch-env/0/gpucore/rank0.nvcudmp", 0);
+    command_expect(&c, "hanglab explain o/evidence/watch-env/0", 0);
+    command_said(&c, "Where the lanes of the GPU stood");
+}
+
+Test(watch_command, a_gpu_core_that_cannot_be_had_comes_with_its_reason)
+{
+    run_asks("-k", NULL, "", 1);
+    json_t *summary = load("o/evidence/watch-env/0/gpucore/summary.json");
+    const char *why =
+        json_string_value(json_object_get(json_array_get(json_object_get(summary, "cores"), 0), "why_not"));
+    cr_expect(why && strstr(why, "the driver does not take requests for GPU core dumps"), "%s", why);
+    json_decref(summary);
+    command_said(&c, "wait_for_peer");
+}
+
+/* Nothing is seen but through the calls, and the program is none the worse for it. */
+Test(watch_command, without_cupti_a_program_that_ends_is_left_alone)
+{
+    run_asks("", NULL, "ends", 4);
+    cr_assert_str_empty(c.err);
+    command_expect(&c, "test ! -e o", 0);
 }

@@ -73,6 +73,7 @@ static void collect_calls(const struct hl_workspace_track *track, struct hl_rank
                        &(struct hl_pending_call){ .record = recent->record,
                                                   .enqueued_ns = recent->enqueued_ns,
                                                   .begun_ns = recent->begun_ns,
+                                                  .launch_stream = recent->launch_stream,
                                                   .site_before = before ? before->record.site : UINT16_MAX,
                                                   .begins_round = before && before->round != recent->round });
     }
@@ -97,6 +98,8 @@ static void collect_followed(const struct hl_watch *watch, uint64_t now_ns, stru
         to->op = from->op;
         to->wait = from->wait;
         to->waits = from->in_op;
+        to->wait_stream = from->wait_stream;
+        to->barriers = from->barriers;
         to->group = from->in_op ? from->group : 0;
         to->progress_ns = from->progress_ns;
         to->overlap = from->overlap;

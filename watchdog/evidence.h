@@ -43,6 +43,7 @@ struct hl_slot_evidence {
 struct hl_pending_call {
     struct hl_call_record record;
     uint64_t enqueued_ns, begun_ns; /* begun_ns UINT64_MAX: not begun */
+    uint32_t launch_stream;         /* that it, or its graph, was launched on */
     uint16_t site_before;           /* of the rank's call before it; UINT16_MAX: not known */
     bool begins_round;              /* the rank's host left a blocking op between that call and this one */
 };
@@ -79,7 +80,9 @@ struct hl_rank_evidence {
     char called_by[192];  /* who called that: function and line */
     uint32_t op;          /* op that the host is in, or was in last */
     bool waits;           /* it told that it began to wait there, and not that it went on */
-    enum hl_host_wait wait; /* blocked: what for */
+    enum hl_host_wait wait; /* waits: what for */
+    uint32_t wait_stream;   /* of a stream */
+    uint32_t barriers;      /* that its host has come to */
     uint32_t group;         /* ranks that its barrier waits for, a bit each; 0: all, or no barrier */
     uint64_t progress_ns;   /* last progress of this rank */
     struct hl_workspace_evidence workspace[HL_WORKSPACES_MAX];

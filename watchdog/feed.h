@@ -54,13 +54,26 @@ struct hl_call_data {
     uint32_t hidden;
 };
 
-/* What a host waits for in a blocking op. */
-enum hl_host_wait {
-    HL_HOST_WAIT_ORDER,  /* a barrier, or a stream: its turn in the program */
-    HL_HOST_WAIT_THREAD, /* for its thread, which is at another rank's work */
-    HL_HOST_WAIT_DEVICE, /* until no kernel runs in its context: an allocation, a module load, a free */
-    HL_HOST_WAIT_SIGNAL  /* it is stopped */
-};
+/* What a host waits for in a blocking op. One that sleeps or computes is in none. Recordings have the
+ * numbers. X(ID, name) */
+#define HL_HOST_WAITS(X) \
+    X(HL_HOST_WAIT_ORDER, "its turn") /* a barrier or a stream, in recordings that do not say which */ \
+    X(HL_HOST_WAIT_THREAD, "its thread, which is at another rank's work") \
+    X(HL_HOST_WAIT_DEVICE, "the device") /* until no kernel runs in its context, as a free does */ \
+    X(HL_HOST_WAIT_SIGNAL, "a signal to go on") \
+    X(HL_HOST_WAIT_BARRIER, "the hosts of other ranks") \
+    X(HL_HOST_WAIT_STREAM, "a stream") /* until it is empty */ \
+    X(HL_HOST_WAIT_QUEUE, "room in the queue of a stream")
+#define X(id, name) id,
+enum hl_host_wait { HL_HOST_WAITS(X) HL_HOST_WAIT_COUNT };
+#undef X
+const char *hl_host_wait_name(enum hl_host_wait wait);
+
+/* Is it part of the order of its program, and not something that befell it? */
+static inline bool hl_host_waits_its_turn(enum hl_host_wait wait)
+{
+    return wait == HL_HOST_WAIT_ORDER || wait >= HL_HOST_WAIT_BARRIER;
+}
 
 struct hl_event {
     enum hl_event_kind kind;
@@ -69,6 +82,7 @@ struct hl_event {
     uint32_t op;            /* host-begin, host-end: index in the rank's program */
     enum hl_host_wait wait; /* host-begin */
     uint32_t group;         /* host-begin of a barrier: the ranks it waits for, a bit each; 0 = all */
+    uint32_t stream;        /* host-begin: of the wait; enqueue: the call, or its graph, was launched on it */
     uint32_t workspace;     /* workspace-init */
     uint32_t replaces;      /* workspace-init: 1 + the workspace whose memory it replaces; 0: none */
     uint32_t fault;         /* fault: index in the configuration */

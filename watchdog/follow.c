@@ -96,6 +96,8 @@ static struct hl_recent_call *remember(struct hl_watch *watch, const struct hl_e
                                        .enqueued_ns = event->time_ns,
                                        .begun_ns = UINT64_MAX,
                                        .round = watch->rank[event->rank].round,
+                                       .launch_stream = event->kind == HL_EVENT_ENQUEUE ? event->stream
+                                                                                        : event->call->stream,
                                        .record = *event->call };
     compare_with_peers(watch, event->rank, event->call, &watch->divergence[event->call->workspace]);
     compare_with_peers(watch, event->rank, event->call, &watch->lag[event->call->workspace]);

@@ -2,6 +2,16 @@
 #include <stdlib.h>
 #include "watch_state.h"
 
+const char *hl_host_wait_name(enum hl_host_wait wait)
+{
+    static const char *const names[] = {
+#define X(id, name) name,
+        HL_HOST_WAITS(X)
+#undef X
+    };
+    return wait < HL_HOST_WAIT_COUNT ? names[wait] : "?";
+}
+
 struct hl_watch *hl_watch_create(int ranks, int workspaces, uint64_t threshold_ns)
 {
     if (ranks < 1 || ranks > HL_RANKS_MAX || workspaces < 1 || workspaces > HL_WORKSPACES_MAX)
@@ -65,7 +75,9 @@ static void follow_rank(struct hl_watch *watch, const struct hl_event *event)
         rank->op = event->op;
         rank->group = event->group;
         rank->wait = event->wait;
+        rank->wait_stream = event->stream;
         rank->in_op = event->kind == HL_EVENT_HOST_BEGIN;
+        rank->barriers += rank->in_op && rank->wait == HL_HOST_WAIT_BARRIER;
         rank->round += !rank->in_op;
         rank->waited_op = rank->in_op ? UINT32_MAX : event->op;
         break;

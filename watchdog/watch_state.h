@@ -14,6 +14,7 @@ struct hl_recent_call {
     enum hl_call_state state;
     uint64_t enqueued_ns, begun_ns;
     uint32_t round; /* of its rank's host when it was enqueued */
+    uint32_t launch_stream;
     struct hl_call_record record;
 };
 
@@ -31,6 +32,8 @@ struct hl_rank_track {
     bool exited;
     uint32_t op, group;
     enum hl_host_wait wait;
+    uint32_t wait_stream;
+    uint32_t barriers;  /* that it has come to */
     uint32_t round;     /* blocking ops that the host has left: a round of its program lies between two */
     uint32_t waited_op; /* the last of them; UINT32_MAX: none */
     uint64_t progress_ns;

@@ -100,10 +100,6 @@ static json_t *overlap_json(const struct hl_overlap *o)
                      "second", (json_int_t)o->second, "time_ns", (json_int_t)o->time_ns);
 }
 
-/* enum hl_host_wait */
-static const char *const host_waits[] = { "its turn", "its thread, which is at another rank's work",
-                                          "the device", "a signal to go on" };
-
 static json_t *rank_json(const struct hl_bundle *b, int rank)
 {
     const struct hl_rank_evidence *r = &b->evidence->rank[rank];
@@ -133,8 +129,8 @@ static json_t *rank_json(const struct hl_bundle *b, int rank)
         set(json, "call_of_others", record_json(&r->others));
     if (r->device != HL_DEVICE_NOT_ASKED)
         set(json, "device_answers", json_boolean(r->device == HL_DEVICE_ANSWERS));
-    if (r->host == HL_HOST_BLOCKED)
-        set(json, "waits_for", json_string(host_waits[r->wait]));
+    if (r->waits)
+        set(json, "waits_for", json_string(hl_host_wait_name(r->wait)));
     if (r->driver_call[0])
         set(json, "driver_call", json_string(r->driver_call));
     if (r->called_by[0])
@@ -268,11 +264,20 @@ static json_t *devices_json(const struct hl_evidence *e)
 static json_t *waits_json(const struct hl_evidence *e)
 {
     struct hl_proof proof;
-    json_t *edges = json_array(), *stuck = json_array();
+    json_t *edges = json_array(), *stuck = json_array(), *hosts = json_array();
     hl_prove(e, &proof);
-    for (int rank = 0; rank < e->ranks; rank++)
-        if (proof.stuck >> rank & 1)
+    for (int rank = 0; rank < e->ranks; rank++) {
+        const struct hl_host_edge *host = &proof.host[rank];
+        if ((proof.stuck | proof.stuck_hosts) >> rank & 1)
             json_array_append_new(stuck, json_integer(rank));
+        if (host->end == HL_HOST_END_OPEN)
+            continue;
+        json_t *json = json_pack("{s:i, s:s, s:s}", "rank", rank, "end", hl_host_end_name(host->end), "why",
+                                 hl_host_end_doc(host->end));
+        if (json && host->source >= 0)
+            json_object_set_new(json, "source", json_integer(host->source));
+        json_array_append_new(hosts, json);
+    }
     for (int i = 0; i < proof.n_edges; i++) {
         const struct hl_edge *edge = &proof.edges[i];
         json_array_append_new(
@@ -281,7 +286,7 @@ static json_t *waits_json(const struct hl_evidence *e)
                              "stage", hl_words_name(&hl_words_stages, edge->stage), "end",
                              hl_edge_end_name(edge->end), "why", hl_edge_end_doc(edge->end)));
     }
-    return json_pack("{s:o, s:o}", "stuck", stuck, "edges", edges);
+    return json_pack("{s:o, s:o, s:o}", "stuck", stuck, "edges", edges, "hosts", hosts);
 }
 
 void hl_bundle_add_ranks(json_t *json, const struct hl_bundle *b)

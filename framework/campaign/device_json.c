@@ -1,7 +1,7 @@
 /* Device evidence as JSON: names, not indices; what is not known is left out. */
 #include "device_json.h"
 
-static const char *const details[] = { "light", "cupti", "node", "pc" };
+static const char *const details[] = { "light", "core", "cupti", "node", "pc" };
 static const char *const stalls[] = { "none", "device", "host", "silent" };
 static const char *const states[] = { "unknown", "spins", "nothing runs" };
 
@@ -25,13 +25,18 @@ static json_t *sizes_json(const uint32_t sizes[3])
     return json_pack("[I, I, I]", (json_int_t)sizes[0], (json_int_t)sizes[1], (json_int_t)sizes[2]);
 }
 
+/* A kernel has a name or, where that is not known, a size. */
+static bool is_graph(const struct hl_page_launch *launch)
+{
+    return launch->kernel == HL_PAGE_NONE && launch->grid[0] == 0;
+}
+
 static json_t *unfinished_json(const struct hl_device_evidence *d)
 {
     const struct hl_unfinished *u = &d->unfinished;
-    json_t *json =
-        json_pack("{s:I, s:I, s:s, s:s, s:s}", "launch", (json_int_t)u->number, "behind",
-                  (json_int_t)u->behind, "what", u->launch.kernel == HL_PAGE_NONE ? "graph" : "kernel",
-                  "told_by", u->by_record ? "record" : "event", "device", states[u->device]);
+    json_t *json = json_pack("{s:I, s:I, s:s, s:s, s:s}", "launch", (json_int_t)u->number, "behind",
+                             (json_int_t)u->behind, "what", is_graph(&u->launch) ? "graph" : "kernel",
+                             "told_by", u->by_record ? "record" : "event", "device", states[u->device]);
     set_text(json, "kernel", d->kernel);
     set_text(json, "node_before", d->before);
     if (u->by_samples)
@@ -41,7 +46,7 @@ static json_t *unfinished_json(const struct hl_device_evidence *d)
     set(json, "launched_ns", json_integer((json_int_t)u->launch.at_ns));
     set(json, "tid", json_integer(u->launch.tid));
     set(json, "correlation", json_integer(u->launch.correlation));
-    if (u->launch.kernel != HL_PAGE_NONE) {
+    if (!is_graph(&u->launch)) {
         set(json, "grid", sizes_json(u->launch.grid));
         set(json, "block", sizes_json(u->launch.block));
     }

@@ -258,14 +258,22 @@ static void tell_proof(const struct hl_story *story)
 {
     const json_t *waits = json_object_get(story->verdict, "waits"), *edges = json_object_get(waits, "edges");
     size_t i;
-    json_t *edge;
-    if (json_array_size(edges) == 0)
+    json_t *edge, *host;
+    if (json_array_size(edges) == 0 && json_array_size(json_object_get(waits, "hosts")) == 0)
         return;
     hl_story_heading(story, "Who waits for whom");
     json_array_foreach(edges, i, edge)
         hl_story_say_of_rank(hl_json_number(edge, "rank"), "in call %lld, waits for rank %lld (%s): %s",
                              hl_json_number(edge, "call"), hl_json_number(edge, "source"),
                              hl_json_text(edge, "stage"), hl_json_text(edge, "why"));
+    json_array_foreach(json_object_get(waits, "hosts"), i, host)
+    {
+        char source[32] = "";
+        if (hl_json_number(host, "source") >= 0)
+            snprintf(source, sizeof source, " (rank %lld)", hl_json_number(host, "source"));
+        hl_story_say_of_rank(hl_json_number(host, "rank"), "its host: %s%s", hl_json_text(host, "why"),
+                             source);
+    }
     if (json_array_size(json_object_get(waits, "stuck")) > 0)
         hl_story_say("So %zu of %zu ranks can never go on, whatever the others do.",
                      json_array_size(json_object_get(waits, "stuck")),
@@ -341,6 +349,7 @@ static void tell_watched(const struct hl_story *story)
     if (json_array_size(json_object_get(story->verdict, "ranks")) > 0)
         tell_world(story);
     hl_story_tell_devices(story);
+    hl_story_tell_gpu_core(story);
     hl_story_heading(story, "What each process's host was doing");
     for (size_t i = 0; i < json_array_size(json_object_get(story->verdict, "devices")); i++) {
         hl_story_say("Process %zu:", i);

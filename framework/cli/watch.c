@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "../../watchdog/core/dump.h"
 #include "../../watchdog/cupti/symbols.h"
 #include "../../watchdog/host/stacks.h"
 #include "../scenario/words.h"
@@ -46,6 +47,7 @@ struct watch {
     int reports;
     /* The stall that has been reported and still stands. */
     bool stalled;
+    bool dumped; /* its GPU was, so nothing of it goes on */
     struct hl_watch_report report;
     char *bundle;
 };
@@ -134,6 +136,9 @@ static void report_finish(struct hl_watch_report *report)
     for (int i = 0; i < report->n; i++) {
         free(report->processes[i].stack);
         free(report->processes[i].timeline);
+        if (report->processes[i].core_path[0])
+            unlink(report->processes[i].core_path);
+        hl_core_finish(&report->processes[i].core);
     }
     free(report->processes);
     hl_worlds_finish(&report->worlds);
@@ -221,6 +226,23 @@ static bool collect(struct watch *w)
     return r->stalled_ns > 0; /* else it went on while it was looked at */
 }
 
+/* Last of all, for the work of the process on its GPU does not survive it. */
+static void take_core(struct watch *w, struct hl_watch_process *process)
+{
+    const int pid = (int)process->device.pid;
+    if (process->device.stall.kind == HL_STALL_NONE)
+        return;
+    snprintf(process->core_path, sizeof process->core_path, "%s/%d.nvcudmp", w->job.folder, pid);
+    if (hl_core_dump(w->job.folder, pid, process->core_path, process->core_why, sizeof process->core_why) <
+        0) {
+        process->core_path[0] = '\0';
+        return;
+    }
+    w->dumped = true;
+    process->has_core =
+        hl_core_read(process->core_path, &process->core, process->core_why, sizeof process->core_why);
+}
+
 /* `hanglab explain` in a child, so that its story goes to stderr: stdout is the command's. */
 static void tell(const char *bundle)
 {
@@ -252,6 +274,8 @@ static void report_stall(struct watch *w)
     if (!collect(w))
         return;
     w->stalled = true;
+    for (int i = 0; i < w->report.n && w->detail == HL_PAGE_CORE; i++)
+        take_core(w, &w->report.processes[i]);
     if (w->reports < BUNDLES_MAX)
         write_bundle(w, w->reports < STORIES_MAX);
     hl_watch_classify(&w->report, &finding);
@@ -324,7 +348,7 @@ static int supervise(struct watch *w)
         }
         if (!w->stalled && is_stalled(w))
             report_stall(w);
-        else if (w->stalled && has_resumed(w))
+        else if (w->stalled && !w->dumped && has_resumed(w))
             report_progress(w);
         if (w->stalled && w->kill)
             hl_job_kill();
@@ -337,7 +361,7 @@ static int supervise(struct watch *w)
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     struct watch *w = state->input;
-    static const char *const details[] = { "light", "cupti", "node", "pc" };
+    static const char *const details[] = { "light", "core", "cupti", "node", "pc" };
     switch (key) {
     case 't':
         w->threshold_ns =
@@ -349,7 +373,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
                 w->detail = (enum hl_page_detail)i;
                 return 0;
             }
-        argp_error(state, "--detail is light, cupti, node or pc, and not '%s'", text);
+        argp_error(state, "--detail is light, cupti, node, pc or core, and not '%s'", text);
         return 0;
     case 'k': w->kill = true; return 0;
     case 'o': w->out_dir = text; return 0;
@@ -368,7 +392,8 @@ static const struct argp_option options[] = {
       "longest pause that ended, at least 5 s, at most 5 min" },
     { "detail", 'd', "LEVEL", 0,
       "light: driver calls and events (default); cupti: and graph launches; node: and "
-      "every kernel, also in graphs; pc: graph launches, and samples with source lines" },
+      "every kernel, also in graphs; pc: graph launches, and samples with source lines; core: "
+      "as light but without CUPTI, and a dump of the GPU, which ends the command's work there" },
     { "kill", 'k', NULL, 0, "end the command and all its children once a stall has been reported" },
     { "out", 'o', "DIR", 0, "where evidence goes (default: hanglab-out)" },
     { 0 }

@@ -10,6 +10,7 @@
 #include "../campaign/bundle_json.h"
 #include "../campaign/device_json.h"
 #include "../campaign/folder.h"
+#include "../campaign/gpu_core.h"
 #include "../scenario/words.h"
 #include "../verdict/classifier.h"
 
@@ -138,6 +139,38 @@ static int add_workspaces(const struct hl_watch_report *r, const char *folder)
     return 0;
 }
 
+static int write_core(const void *user, FILE *out)
+{
+    const struct hl_watch_process *p = user;
+    char bytes[65536];
+    size_t n;
+    FILE *in = fopen(p->core_path, "rbe");
+    while (in && (n = fread(bytes, 1, sizeof bytes, in)) > 0 && fwrite(bytes, 1, n, out) == n)
+        ;
+    const bool whole = in && feof(in);
+    if (in)
+        fclose(in);
+    return whole ? 0 : -1;
+}
+
+static int add_cores(const struct hl_watch_report *r, const char *folder)
+{
+    json_t *cores = NULL;
+    for (int i = 0; i < r->n; i++) {
+        const struct hl_watch_process *p = &r->processes[i];
+        char name[64];
+        if (!p->has_core && !p->core_why[0])
+            continue;
+        if (!cores && (!(cores = json_array()) || hl_folder_add_folder(folder, "gpucore") < 0))
+            return -1;
+        snprintf(name, sizeof name, "gpucore/rank%d.nvcudmp", i);
+        if (p->core_path[0] && hl_folder_add(folder, name, write_core, p) < 0)
+            return -1;
+        json_array_append_new(cores, hl_gpu_core_json(folder, i, p->has_core ? &p->core : NULL, p->core_why));
+    }
+    return cores ? hl_gpu_core_write(folder, cores) : 0;
+}
+
 static int fill(const void *user, const char *folder)
 {
     static const struct {
@@ -160,7 +193,7 @@ static int fill(const void *user, const char *folder)
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         if (hl_folder_add(folder, files[i].name, files[i].write_file, r) < 0)
             return -1;
-    return add_workspaces(r, folder);
+    return add_workspaces(r, folder) < 0 ? -1 : add_cores(r, folder);
 }
 
 enum hl_status hl_watch_bundle_write(const struct hl_watch_report *report, const char *out_dir,

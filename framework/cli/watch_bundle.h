@@ -1,6 +1,8 @@
 /* What `hanglab watch` leaves behind of a stall: one bundle for all processes. */
 #pragma once
 #include <jansson.h>
+#include <limits.h>
+#include "../../watchdog/core/core.h"
 #include "../../watchdog/cupti/device.h"
 #include "../../watchdog/known/world.h"
 #include "hanglab/error.h"
@@ -13,6 +15,11 @@ struct hl_watch_process {
     struct hl_device_evidence device;
     char *stack;    /* of all its threads; NULL: could not be read */
     char *timeline; /* its last launches, as JSON Lines; NULL: out of memory */
+    /* Of its GPU, with detail core: */
+    struct hl_core core;
+    bool has_core;
+    char core_why[256];       /* "": not asked for; else why there is none */
+    char core_path[PATH_MAX]; /* of the dump itself, "" none */
 };
 
 struct hl_watch_report {

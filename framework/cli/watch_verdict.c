@@ -21,26 +21,55 @@ static int most_telling(const struct hl_watch_report *report)
     return best;
 }
 
-static int describe_kernel(const struct hl_device_evidence *d, char *text, size_t size)
+/* The kernel of a GPU core that polls; NULL: none is seen to. */
+static const struct hl_core_grid *polling_grid(const struct hl_watch_process *p)
 {
+    for (uint32_t i = 0; p->has_core && i < p->core.n_grids; i++)
+        if (p->core.grids[i].kernel && p->core.grids[i].side_lanes[HL_CORE_IN] > 0)
+            return &p->core.grids[i];
+    return NULL;
+}
+
+static int describe_kernel(const struct hl_watch_process *p, char *text, size_t size)
+{
+    const struct hl_device_evidence *d = &p->device;
     const struct hl_unfinished *u = &d->unfinished;
+    const struct hl_core_grid *grid = polling_grid(p);
+    const char *name = grid ? grid->kernel : d->kernel;
     char plain[HL_DEMANGLED_MAX];
-    int n = snprintf(text, size, "%s%s", d->kernel[0] ? "kernel " : "a kernel that this detail does not name",
-                     hl_demangle(d->kernel, plain));
-    if (u->known && u->launch.kernel != HL_PAGE_NONE)
+    int n = snprintf(text, size, "%s%s", name[0] ? "kernel " : "a kernel that this detail does not name",
+                     hl_demangle(name, plain));
+    if (grid)
+        n += snprintf(text + n, size - (size_t)n, " (grid %ux%ux%u)", grid->grid[0], grid->grid[1],
+                      grid->grid[2]);
+    else if (u->known && u->launch.kernel != HL_PAGE_NONE)
         n += snprintf(text + n, size - (size_t)n, " (grid %ux%ux%u)", u->launch.grid[0], u->launch.grid[1],
                       u->launch.grid[2]);
     else if (u->node != HL_PAGE_NONE)
         n += snprintf(text + n, size - (size_t)n, " (node %u of a graph with %u kernels)", u->node, u->nodes);
-    else if (u->known)
+    else if (u->known && u->nodes > 0)
         n += snprintf(text + n, size - (size_t)n, " (in a graph with %u kernels)", u->nodes);
+    else if (u->known)
+        n += snprintf(text + n, size - (size_t)n, " (in a graph)");
     return n;
 }
 
-static void describe_device(const struct hl_device_evidence *d, const char *who, struct hl_finding *f)
+static void describe_lanes(const struct hl_core_grid *grid, char *text, size_t size)
 {
+    const struct hl_core_place *first = &grid->places[0];
+    if (first->file)
+        snprintf(text, size, "; %u of its lanes poll, at %s:%d", grid->side_lanes[HL_CORE_IN], first->file,
+                 first->line);
+    else
+        snprintf(text, size, "; %u of its lanes poll", grid->side_lanes[HL_CORE_IN]);
+}
+
+static void describe_device(const struct hl_watch_process *p, const char *who, struct hl_finding *f)
+{
+    const struct hl_device_evidence *d = &p->device;
+    const struct hl_core_grid *grid = polling_grid(p);
     char kernel[320];
-    describe_kernel(d, kernel, sizeof kernel);
+    describe_kernel(p, kernel, sizeof kernel);
     int n = snprintf(f->summary, sizeof f->summary, "%s: %s does not end", who, kernel);
     if (d->stall.kind == HL_STALL_SILENT && d->n_calls)
         n += snprintf(f->summary + n, sizeof f->summary - (size_t)n,
@@ -51,6 +80,8 @@ static void describe_device(const struct hl_device_evidence *d, const char *who,
     if (n > 0 && (size_t)n < sizeof f->summary && d->n_lines > 0 && d->lines[0].line)
         n += snprintf(f->summary + n, sizeof f->summary - (size_t)n, "; it executes %s:%u", d->lines[0].file,
                       d->lines[0].line);
+    if (n > 0 && (size_t)n < sizeof f->summary && grid)
+        describe_lanes(grid, f->summary + n, sizeof f->summary - (size_t)n);
 }
 
 void hl_watch_classify(const struct hl_watch_report *report, struct hl_finding *f)
@@ -66,17 +97,19 @@ void hl_watch_classify(const struct hl_watch_report *report, struct hl_finding *
     f->culprit.rank = at;
     if (at < 0)
         return;
-    const struct hl_device_evidence *d = &report->processes[at].device;
+    const struct hl_watch_process *p = &report->processes[at];
+    const struct hl_device_evidence *d = &p->device;
     char who[64];
     snprintf(who, sizeof who, "process %d (%u)", at, d->pid);
     if (d->stall.stream != HL_PAGE_NONE) {
         const bool idle = d->unfinished.device == HL_DEVICE_IDLE;
         f->cause = idle ? HL_CAUSE_DRIVER_STALL : HL_CAUSE_FOREIGN_KERNEL;
-        if (d->unfinished.device != HL_DEVICE_UNKNOWN || (d->unfinished.by_record && d->kernel[0]))
+        if (d->unfinished.device != HL_DEVICE_UNKNOWN || (d->unfinished.by_record && d->kernel[0]) ||
+            polling_grid(p))
             f->certainty = HL_CERTAINTY_OBSERVED;
         if (d->unfinished.node != HL_PAGE_NONE)
             f->culprit.node = (int)d->unfinished.node;
-        describe_device(d, who, f);
+        describe_device(p, who, f);
     } else if (d->stall.kind == HL_STALL_HOST) {
         f->cause = HL_CAUSE_DRIVER_STALL;
         f->certainty = HL_CERTAINTY_OBSERVED;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -18,6 +19,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "../../watchdog/core/dump.h"
 #include "../../watchdog/inject/inject.h"
 #include "../campaign/folder.h"
 
@@ -25,13 +27,14 @@
 #define SILENT_MS 500
 /* A read of device memory ends by itself before that, done or not. */
 #define READ_MS 400
+#define FOLDER_NAME "hanglab-watch-"
 
 /*
  * Start
  */
 
 /* Beside the program, as installed or in a bundle, or where it was built. */
-static enum hl_status find_library(char path[PATH_MAX], struct hl_error *error)
+static enum hl_status find_library(const char *name, char path[PATH_MAX], struct hl_error *error)
 {
     static const char *const places[] = { "../lib", "../lib/x86_64-linux-gnu", "../lib/aarch64-linux-gnu",
                                           "../../watchdog/inject", "." };
@@ -43,27 +46,78 @@ static enum hl_status find_library(char path[PATH_MAX], struct hl_error *error)
         *slash = '\0';
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         char named[PATH_MAX];
-        snprintf(named, sizeof named, "%s/%s/" HL_WATCH_LIBRARY, self, places[i]);
+        snprintf(named, sizeof named, "%s/%s/%s", self, places[i], name);
         if (access(named, R_OK) == 0 && realpath(named, path))
             return HL_STATUS_OK;
     }
     return hl_fail(error, HL_STATUS_USAGE,
-                   HL_WATCH_LIBRARY
-                   " is not beside this program (%s/../lib): it is built where CUPTI's headers "
+                   "%s is not beside this program (%s/../lib): it is built where CUPTI's headers "
                    "are, that is with a CUDA 13 toolkit",
-                   self);
+                   name, self);
 }
 
-/* In memory where there is such a folder: pages are written all the time. mkdtemp() makes it 0700. */
+/* A folder is its supervisor's as long as somebody holds its lock: that ends with the supervisor, however it
+ * ends. -1: it is somebody else's, or gone. */
+static int lock_folder(const char *path)
+{
+    struct stat st;
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+        fstat(fd, &st) == 0 && st.st_nlink > 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* What supervisors have left that were killed. Processes of theirs that still run keep their pages mapped. */
+static void remove_orphans(const char *place)
+{
+    DIR *folder = opendir(place);
+    if (!folder)
+        return;
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        char path[PATH_MAX];
+        if (strncmp(entry->d_name, FOLDER_NAME, strlen(FOLDER_NAME)) != 0 ||
+            snprintf(path, sizeof path, "%s/%s", place, entry->d_name) >= (int)sizeof path)
+            continue;
+        const int lock = lock_folder(path);
+        if (lock < 0)
+            continue;
+        hl_folder_remove(path);
+        close(lock);
+    }
+    closedir(folder);
+}
+
+/* mkdtemp() makes it 0700. Between that and its lock, another supervisor may take it for an orphan: then
+ * another one is made. */
+static bool make_locked_folder(struct hl_job *job, const char *place)
+{
+    for (int tried = 0; tried < 100; tried++) {
+        if (snprintf(job->folder, sizeof job->folder, "%s/" FOLDER_NAME "XXXXXX", place) >=
+                (int)sizeof job->folder ||
+            !mkdtemp(job->folder))
+            return false;
+        job->lock = lock_folder(job->folder);
+        if (job->lock >= 0)
+            return true;
+    }
+    errno = EBUSY;
+    return false;
+}
+
+/* In memory where there is such a folder: pages are written all the time. */
 static enum hl_status make_folder(struct hl_job *job, struct hl_error *error)
 {
     const char *chosen = getenv("TMPDIR");
     const char *const places[] = { "/dev/shm", chosen ? chosen : "/tmp" };
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
-        if (snprintf(job->folder, sizeof job->folder, "%s/hanglab-watch-XXXXXX", places[i]) <
-                (int)sizeof job->folder &&
-            mkdtemp(job->folder))
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        remove_orphans(places[i]);
+        if (make_locked_folder(job, places[i]))
             return HL_STATUS_OK;
+    }
     const int why = errno;
     job->folder[0] = '\0';
     return hl_fail(error, HL_STATUS_IO,
@@ -71,12 +125,37 @@ static enum hl_status make_folder(struct hl_job *job, struct hl_error *error)
                    places[0], places[1], strerror(why));
 }
 
+static void remove_folder(struct hl_job *job)
+{
+    if (!job->folder[0])
+        return;
+    hl_folder_remove(job->folder);
+    close(job->lock);
+    job->folder[0] = '\0';
+}
+
+/* In front of what is loaded so already. */
+static void preload(const char *library)
+{
+    const char *others = getenv("LD_PRELOAD");
+    char *all = NULL;
+    if (asprintf(&all, "%s%s%s", library, others ? ":" : "", others ? others : "") > 0)
+        setenv("LD_PRELOAD", all, 1);
+    free(all);
+}
+
 _Noreturn static void run_command(const struct hl_job *job, char **argv, const char *library,
                                   enum hl_page_detail detail, int report)
 {
     char number[16];
     snprintf(number, sizeof number, "%d", (int)detail);
-    setenv("CUDA_INJECTION64_PATH", library, 1);
+    if (detail == HL_PAGE_CORE) {
+        unsetenv("CUDA_INJECTION64_PATH"); /* a tool: the driver would dump nothing */
+        preload(library);
+        hl_core_dump_allow(job->folder, 0);
+    } else {
+        setenv("CUDA_INJECTION64_PATH", library, 1);
+    }
     setenv(HL_WATCH_FOLDER, job->folder, 1);
     setenv(HL_WATCH_DETAIL, number, 1);
     signal(SIGPIPE, SIG_DFL); /* which main() ignores; all others are as whoever called us set them */
@@ -91,7 +170,8 @@ enum hl_status hl_job_start(struct hl_job *job, char **argv, enum hl_page_detail
     char library[PATH_MAX];
     int report[2], why = 0;
     *job = (struct hl_job){ 0 };
-    enum hl_status status = find_library(library, error);
+    enum hl_status status =
+        find_library(detail == HL_PAGE_CORE ? HL_CALLS_LIBRARY : HL_WATCH_LIBRARY, library, error);
     if (!status)
         status = make_folder(job, error);
     if (status)
@@ -99,7 +179,7 @@ enum hl_status hl_job_start(struct hl_job *job, char **argv, enum hl_page_detail
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (pipe2(report, O_CLOEXEC) < 0 || (job->pid = fork()) < 0) {
         status = hl_fail(error, HL_STATUS_INTERNAL, "cannot start a process: %s", strerror(errno));
-        hl_folder_remove(job->folder);
+        remove_folder(job);
         return status;
     }
     if (job->pid == 0)
@@ -110,7 +190,7 @@ enum hl_status hl_job_start(struct hl_job *job, char **argv, enum hl_page_detail
     if (!failed)
         return HL_STATUS_OK;
     waitpid(job->pid, NULL, 0);
-    hl_folder_remove(job->folder);
+    remove_folder(job);
     return hl_fail(error, HL_STATUS_USAGE, "cannot run %s: %s", argv[0], strerror(why));
 }
 
@@ -357,6 +437,5 @@ void hl_job_finish(struct hl_job *job)
 {
     while (job->n > 0)
         forget(job, job->watched[0].pid);
-    if (job->folder[0])
-        hl_folder_remove(job->folder);
+    remove_folder(job);
 }

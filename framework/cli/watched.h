@@ -18,6 +18,7 @@ struct hl_watched {
 struct hl_job {
     pid_t pid;                                 /* of the command */
     char folder[256];                          /* of pages and cubins: private, removed at the end */
+    int lock;                                  /* on the folder, held for as long as it is used */
     struct hl_watched watched[HL_WATCHED_MAX]; /* by rank, then by process number */
     int n;
 };

@@ -169,7 +169,7 @@ static const struct hl_field scenario_rows[] = {
       .also = "auto", .also_value = 0, .initial = "auto",
       .doc = "No progress for so long is a stall; auto = many times what healthy calls take." },
     { "watchdog.detail", HL_KIND_WORD, AT(watchdog.detail), .words = &hl_words_details, .initial = "light",
-      .doc = "How much is recorded while the run goes on. So far all of them record what light does." },
+      .doc = "How much is recorded while the run goes on, on a GPU; the simulator records all there is." },
 
     { "geometry", HL_KIND_WORD, AT(geometry), .words = &hl_words_geometries, .initial = "reduced",
       .doc = "Size of the simulated rows; thresholds and counts follow the real sizes in both." },

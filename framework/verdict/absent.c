@@ -62,7 +62,7 @@ static bool waits_in_lone_barrier(const struct hl_evidence *evidence, int source
 {
     for (int r = 0; r < evidence->ranks; r++) {
         const struct hl_rank_evidence *rank = &evidence->rank[r];
-        if (rank->host != HL_HOST_EXITED && (!rank->waits || rank->wait != HL_HOST_WAIT_ORDER))
+        if (rank->host != HL_HOST_EXITED && (!rank->waits || !hl_host_waits_its_turn(rank->wait)))
             return false;
     }
     return evidence->rank[source].n_pending == 0;

@@ -202,7 +202,7 @@ static bool decide_host_held(const struct hl_evidence *evidence, struct hl_findi
     char text[HL_WAIT_TEXT_MAX];
     const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_NOT_ISSUED, finding, text);
     const struct hl_rank_evidence *source = slot ? &evidence->rank[slot->source] : NULL;
-    if (!slot || source->host != HL_HOST_BLOCKED || source->wait == HL_HOST_WAIT_ORDER)
+    if (!slot || !source->waits || hl_host_waits_its_turn(source->wait))
         return false;
     finding->culprit.rank = slot->source;
     static const char *const waits[] = {
@@ -443,7 +443,7 @@ static bool is_proven(const struct hl_evidence *evidence)
     if (evidence->quiescent)
         return true;
     hl_prove(evidence, &proof);
-    return is_complete(evidence) && proof.stuck != 0;
+    return is_complete(evidence) && (proof.stuck | proof.stuck_hosts) != 0;
 }
 
 struct hl_finding hl_classify(const struct hl_evidence *evidence)

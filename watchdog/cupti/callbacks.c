@@ -1,172 +1,61 @@
-/* Callbacks: driver calls become in-flight entries and launches, resources become graphs, nodes and modules.
- */
+/* CUPTI's callbacks: driver calls, and resources that become graphs, nodes and modules of the page. */
 #include "inside.h"
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #define CBIDS 2048                 /* CUPTI of CUDA 13.0 has 814; later ones have more */
 static uint8_t api_of_cbid[CBIDS]; /* enum hl_api + 1; 0: not watched */
 static bool is_per_thread[CBIDS];  /* its stream 0 is the thread's own */
-static pthread_key_t thread_key;
-static _Thread_local uint32_t own_thread; /* its slot + 1 */
-
-static void thread_over(void *slot) { hl_page_thread_over(hl_watcher.page, (uint32_t)(uintptr_t)slot - 1); }
-
-static uint32_t current_thread(void)
-{
-    if (own_thread == 0) {
-        own_thread = hl_page_thread(hl_watcher.page, (uint32_t)syscall(SYS_gettid)) + 1;
-        pthread_setspecific(thread_key, (void *)(uintptr_t)own_thread);
-    }
-    return own_thread - 1;
-}
 
 /*
  * Driver calls
  */
 
-/* What a launch says of itself. Pointers of a callback are not kept. */
-struct launch {
-    CUfunction function;
-    CUgraphExec exec;
-    CUstream stream;
-    uint32_t grid[3], block[3];
-    void *const *params, *const *extra; /* its arguments, one way or the other */
-};
-
-static struct launch read_params(enum hl_api api, const void *params)
+/* Pointers of a callback are not kept. */
+static void read_params(const void *params, struct hl_driver_call *call)
 {
-    if (api == HL_API_cuGraphLaunch) {
+    if (call->api == HL_API_cuGraphLaunch) {
         const cuGraphLaunch_params *p = params;
-        return (struct launch){ .exec = p->hGraph, .stream = p->hStream };
-    }
-    if (api == HL_API_cuLaunchKernelEx) {
+        call->exec = p->hGraph;
+        call->stream = p->hStream;
+    } else if (call->api == HL_API_cuLaunchKernelEx) {
         const cuLaunchKernelEx_params *p = params;
         const CUlaunchConfig *c = p->config;
-        return (struct launch){ .function = p->f,
-                                .stream = c->hStream,
-                                .grid = { c->gridDimX, c->gridDimY, c->gridDimZ },
-                                .block = { c->blockDimX, c->blockDimY, c->blockDimZ },
-                                .params = p->kernelParams,
-                                .extra = p->extra };
+        call->function = p->f;
+        call->stream = c->hStream;
+        call->params = p->kernelParams;
+        call->extra = p->extra;
+        memcpy(call->grid, (uint32_t[]){ c->gridDimX, c->gridDimY, c->gridDimZ }, sizeof call->grid);
+        memcpy(call->block, (uint32_t[]){ c->blockDimX, c->blockDimY, c->blockDimZ }, sizeof call->block);
+    } else if (hl_api_kind(call->api) == HL_API_LAUNCH) {
+        /* cuLaunchCooperativeKernel's begin alike, up to `extra`, which they lack. */
+        const cuLaunchKernel_params *p = params;
+        call->function = p->f;
+        call->stream = p->hStream;
+        call->params = p->kernelParams;
+        call->extra = call->api == HL_API_cuLaunchKernel ? p->extra : NULL;
+        memcpy(call->grid, (uint32_t[]){ p->gridDimX, p->gridDimY, p->gridDimZ }, sizeof call->grid);
+        memcpy(call->block, (uint32_t[]){ p->blockDimX, p->blockDimY, p->blockDimZ }, sizeof call->block);
+    } else if (call->api == HL_API_cuStreamSynchronize) {
+        call->stream = ((const cuStreamSynchronize_params *)params)->hStream;
     }
-    /* cuLaunchCooperativeKernel's begin alike, up to `extra`, which they lack. */
-    const cuLaunchKernel_params *p = params;
-    return (struct launch){ .function = p->f,
-                            .stream = p->hStream,
-                            .grid = { p->gridDimX, p->gridDimY, p->gridDimZ },
-                            .block = { p->blockDimX, p->blockDimY, p->blockDimZ },
-                            .params = p->kernelParams,
-                            .extra = api == HL_API_cuLaunchKernel ? p->extra : NULL };
 }
 
-static struct launch read_launch(enum hl_api api, CUpti_CallbackId id, const void *params)
+static void on_driver_call(enum hl_api api, CUpti_CallbackId id, const CUpti_CallbackData *data)
 {
-    struct launch launch = read_params(api, params);
-    if (launch.stream == NULL && is_per_thread[id])
-        launch.stream = CU_STREAM_PER_THREAD;
-    return launch;
-}
-
-/* Every thread has a per-thread default stream of its own, under one name. */
-static uint64_t handle_of(CUstream stream)
-{
-    const uint64_t handle = (uint64_t)(uintptr_t)stream;
-    return stream == CU_STREAM_PER_THREAD ? handle | (uint64_t)syscall(SYS_gettid) << 32 : handle;
-}
-
-static bool is_launch(enum hl_api api)
-{
-    return hl_api_kind(api) == HL_API_LAUNCH || hl_api_kind(api) == HL_API_GRAPH;
-}
-
-/* Both name a context that need not be the thread's. */
-static bool is_of_current_context(enum hl_api api)
-{
-    return api != HL_API_cuDevicePrimaryCtxRetain && api != HL_API_cuCtxDestroy;
-}
-
-static void on_enter(enum hl_api api, CUpti_CallbackId id, const CUpti_CallbackData *data)
-{
-    struct hl_page *page = hl_watcher.page;
-    uint64_t stream = 0, params = 0;
-    uint32_t kernel = HL_PAGE_NONE;
-    if (is_of_current_context(api))
-        hl_reader_prepare(data->context);
-    if (is_launch(api)) {
-        const struct launch launch = read_launch(api, id, data->functionParams);
-        stream = (uint64_t)(uintptr_t)launch.stream;
-        if (data->symbolName)
-            kernel = hl_page_kernel(page, (uint64_t)(uintptr_t)launch.function, data->symbolName);
-        if (kernel != HL_PAGE_NONE && page->kernels[kernel].known)
-            params = hl_params_of(kernel, data->context, launch.function, launch.grid, launch.params,
-                                  launch.extra);
-    } else if (api == HL_API_cuStreamSynchronize) {
-        stream = (uint64_t)(uintptr_t)((const cuStreamSynchronize_params *)data->functionParams)->hStream;
-    }
-    hl_page_enter(page, current_thread(), api, stream, kernel, hl_now_ns());
-    if (params)
-        hl_page_with(page, current_thread(), params);
-    if (hl_api_kind(api) == HL_API_SYNC)
-        hl_events_mark_all(data->context);
-    if (hl_api_kind(api) == HL_API_CAPTURE_BEGIN)
-        hl_events_capture(true);
-}
-
-/* The precise clock is more than half of what a callback costs, so it is read when a launch is entered; the
- * coarse one, a few milliseconds late, tells whether that was long ago, for a launch can wait for room in its
- * queue or load a module. */
-static uint64_t time_of_launch(const struct hl_page_thread *thread)
-{
-    struct timespec coarse;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &coarse);
-    const uint64_t left_ns = (uint64_t)coarse.tv_sec * 1000000000u + (uint64_t)coarse.tv_nsec;
-    const uint64_t entered_ns = atomic_load(&thread->since_ns);
-    return left_ns > entered_ns ? left_ns : entered_ns;
-}
-
-static void on_launched(enum hl_api api, CUpti_CallbackId id, const CUpti_CallbackData *data,
-                        const struct hl_page_thread *thread)
-{
-    struct hl_page *page = hl_watcher.page;
-    const struct launch from = read_launch(api, id, data->functionParams);
-    const uint64_t now_ns = time_of_launch(thread);
-    const uint32_t stream =
-        hl_page_stream(page, (uint64_t)(uintptr_t)data->context, handle_of(from.stream), now_ns);
-    if (stream == HL_PAGE_NONE)
-        return;
-    struct hl_page_launch launch = { .at_ns = now_ns,
-                                     .correlation = data->correlationId,
-                                     .kernel = thread->kernel,
-                                     .exec = HL_PAGE_NONE,
-                                     .tid = atomic_load(&thread->tid),
-                                     .params = thread->params };
-    if (from.exec)
-        launch.exec = hl_page_exec(page, (uint64_t)(uintptr_t)from.exec);
-    memcpy(launch.grid, from.grid, sizeof launch.grid);
-    memcpy(launch.block, from.block, sizeof launch.block);
-    hl_page_launch(page, stream, &launch);
-    hl_events_mark(stream, from.exec != NULL);
-}
-
-static void on_exit_of(enum hl_api api, CUpti_CallbackId id, const CUpti_CallbackData *data)
-{
-    struct hl_page *page = hl_watcher.page;
-    const uint32_t slot = current_thread();
-    const bool done = !data->functionReturnValue || *(CUresult *)data->functionReturnValue == CUDA_SUCCESS;
-    if (slot != HL_PAGE_NONE && is_launch(api) && done && !page->threads[slot].recorded)
-        on_launched(api, id, data, &page->threads[slot]);
-    if (hl_api_kind(api) == HL_API_SYNC && done)
-        hl_events_after_sync(data->context);
-    if (hl_api_kind(api) == HL_API_CAPTURE_END || (hl_api_kind(api) == HL_API_CAPTURE_BEGIN && !done))
-        hl_events_capture(false);
-    hl_page_exit(page, slot);
-    if (!is_launch(api) && is_of_current_context(api))
-        hl_reader_prepare(data->context);
+    struct hl_driver_call call = {
+        .api = api, .context = data->context, .kernel = data->symbolName, .correlation = data->correlationId
+    };
+    read_params(data->functionParams, &call);
+    if (hl_api_kind(api) != HL_API_LAUNCH)
+        call.kernel = NULL;
+    if (call.stream == NULL && is_per_thread[id])
+        call.stream = CU_STREAM_PER_THREAD;
+    if (data->callbackSite == CUPTI_API_ENTER)
+        hl_driver_call_enter(&call);
+    else
+        hl_driver_call_exit(&call, !data->functionReturnValue ||
+                                       *(CUresult *)data->functionReturnValue == CUDA_SUCCESS);
 }
 
 /*
@@ -192,7 +81,7 @@ static void on_graph(CUpti_CallbackIdResource id, const CUpti_GraphData *data)
     cupti->cuptiGetGraphId(data->graph, &graph);
     cupti->cuptiGetGraphNodeId(data->node, &node);
     if (id == CUPTI_CBID_RESOURCE_GRAPHNODE_CREATED) {
-        hl_page_node(page, graph, node, (uint32_t)data->nodeType, current_thread());
+        hl_page_node(page, graph, node, (uint32_t)data->nodeType, hl_driver_calls_thread());
         return;
     }
     cupti->cuptiGetGraphNodeId(data->originalNode, &original);
@@ -228,12 +117,7 @@ static void CUPTIAPI on_callback(void *user, CUpti_CallbackDomain domain, CUpti_
     if (domain == CUPTI_CB_DOMAIN_RESOURCE) {
         on_resource((CUpti_CallbackIdResource)id, data);
     } else if (id < CBIDS && api_of_cbid[id]) {
-        const CUpti_CallbackData *call = data;
-        const enum hl_api api = (enum hl_api)(api_of_cbid[id] - 1);
-        if (call->callbackSite == CUPTI_API_ENTER)
-            on_enter(api, id, call);
-        else
-            on_exit_of(api, id, call);
+        on_driver_call((enum hl_api)(api_of_cbid[id] - 1), id, data);
     }
     hl_watcher_inside = false;
 }
@@ -299,7 +183,7 @@ static void enable_resources(void)
 
 bool hl_callbacks_start(void)
 {
-    if (pthread_key_create(&thread_key, thread_over) != 0 || !subscribe())
+    if (!subscribe())
         return false;
     enable_apis();
     enable_resources();

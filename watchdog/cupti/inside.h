@@ -20,6 +20,24 @@ void hl_watcher_lacks(const char *what, CUptiResult result);
 /* True while this thread makes calls for the watchdog: its callbacks mean nothing. */
 extern _Thread_local bool hl_watcher_inside;
 
+/* driver_calls.c: driver calls become in-flight entries and launches, whoever tells of them. */
+struct hl_driver_call {
+    enum hl_api api;
+    CUcontext context;
+    CUstream stream; /* that it launches on or waits for */
+    CUfunction function;
+    const char *kernel; /* the function's symbol; NULL: not known */
+    CUgraphExec exec;
+    uint32_t grid[3], block[3];
+    void *const *params, *const *extra; /* its arguments, one way or the other */
+    uint32_t correlation;
+};
+bool hl_driver_calls_start(void);
+void hl_driver_call_enter(const struct hl_driver_call *call);
+void hl_driver_call_exit(const struct hl_driver_call *call, bool done);
+/* The slot of this thread in the page. */
+uint32_t hl_driver_calls_thread(void);
+
 /* callbacks.c. False: there is another subscriber, or CUPTI refuses; page->why says so. */
 bool hl_callbacks_start(void);
 

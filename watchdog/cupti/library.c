@@ -63,7 +63,7 @@ static bool take(void *library, const char *name, void *at, char *why, size_t si
     return symbol != NULL;
 }
 
-bool hl_cupti_load_offline(struct hl_cupti *cupti, char *why, size_t size)
+bool hl_cupti_load(struct hl_cupti *cupti, char *why, size_t size)
 {
     void *library = open_cupti();
     if (!library) {
@@ -81,10 +81,8 @@ bool hl_cupti_load_offline(struct hl_cupti *cupti, char *why, size_t size)
     return true;
 }
 
-bool hl_cupti_load(struct hl_cupti *cupti, char *why, size_t size)
+bool hl_cupti_load_driver(struct hl_cupti *cupti, char *why, size_t size)
 {
-    if (!hl_cupti_load_offline(cupti, why, size))
-        return false;
     void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
     if (!driver) {
         snprintf(why, size, "libcuda.so.1 cannot be opened: %s", dlerror());

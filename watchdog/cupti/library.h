@@ -15,7 +15,7 @@ struct hl_cupti {
 #undef X
 };
 
-/* Fills the table. False: `why` says what is missing and what to do. Called once. */
+/* Each fills its part of the table. False: `why` says what is missing and what to do. Symbols of saved cubins
+ * need libcupti alone, and a program that is watched without CUPTI needs the driver alone. */
 bool hl_cupti_load(struct hl_cupti *cupti, char *why, size_t size);
-/* Opens libcupti alone, for symbols of saved cubins: no driver is needed. */
-bool hl_cupti_load_offline(struct hl_cupti *cupti, char *why, size_t size);
+bool hl_cupti_load_driver(struct hl_cupti *cupti, char *why, size_t size);

@@ -32,10 +32,11 @@
 #define HL_PAGE_NAME_MAX 240
 #define HL_PAGE_NONE UINT32_MAX
 
-/* How much is looked at. Each level has what the one before it has, but for the node's kernels, which replace
- * the graph's. */
+/* How much is looked at. Each level has what the one before it has, but for graphs of CORE, whose kernels are
+ * not known, and the node's kernels, which replace the graph's. */
 enum hl_page_detail {
-    HL_PAGE_LIGHT, /* callbacks of the driver, and events on the streams */
+    HL_PAGE_LIGHT, /* driver calls, and events on the streams */
+    HL_PAGE_CORE,  /* the same without CUPTI, beside which the driver dumps no GPU */
     HL_PAGE_CUPTI, /* a record for every graph launch */
     HL_PAGE_NODE,  /* a record for every kernel, also in graphs */
     HL_PAGE_PC     /* a record for every graph launch, and samples of the program counter */

@@ -61,7 +61,7 @@ static void look_up(const struct hl_cupti *cupti, const struct hl_page *page, co
 bool hl_symbolise(struct hl_page *page, const char *folder, char *why, size_t size)
 {
     static struct hl_cupti cupti; /* the library stays open */
-    if (!cupti.cuptiGetSassToSourceCorrelation && !hl_cupti_load_offline(&cupti, why, size))
+    if (!cupti.cuptiGetSassToSourceCorrelation && !hl_cupti_load(&cupti, why, size))
         return false;
     for (uint32_t i = 0; i < atomic_load(&page->n_samples); i++) {
         struct hl_page_sample *sample = &page->samples[i];

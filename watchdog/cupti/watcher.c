@@ -108,7 +108,10 @@ void hl_watcher_start(struct hl_page *page, const char *folder)
 {
     hl_watcher.page = page;
     hl_watcher.folder = folder;
-    bool watching = hl_cupti_load(&hl_watcher.cupti, page->why, sizeof page->why) && hl_callbacks_start();
+    const bool with_cupti = page->detail != HL_PAGE_CORE;
+    bool watching = (!with_cupti || hl_cupti_load(&hl_watcher.cupti, page->why, sizeof page->why)) &&
+                    hl_cupti_load_driver(&hl_watcher.cupti, page->why, sizeof page->why) &&
+                    hl_driver_calls_start() && (!with_cupti || hl_callbacks_start());
     if (watching && page->detail >= HL_PAGE_CUPTI)
         hl_activity_start();
     started = watching && start_thread();
@@ -124,7 +127,7 @@ void hl_watcher_stop(void)
     until.tv_sec += 1;
     atomic_store(&over, true);
     /* A thread that is stuck in a stuck driver would not let unsubscribing, and so the program, end. */
-    if (pthread_timedjoin_np(thread, NULL, &until) == 0)
+    if (pthread_timedjoin_np(thread, NULL, &until) == 0 && hl_watcher.subscriber)
         hl_watcher.cupti.cuptiUnsubscribe(hl_watcher.subscriber);
     atomic_store(&hl_watcher.page->state, HL_PAGE_ENDED);
     started = false;

@@ -1,4 +1,5 @@
 /* Starting, asking and ending the processes that run CUDA; see crew.h. */
+#include "../../../watchdog/core/dump.h"
 #include "crew.h"
 #include <errno.h>
 #include <signal.h>
@@ -11,7 +12,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include "core_dump.h"
 #include "member.h"
 #include "process.h"
 #include "runner.h"
@@ -113,7 +113,7 @@ static enum hl_status start_process(struct process *p, const struct hl_cuda_plan
         begin_child(fds[1]);
         hl_cuda_process_environment();
         if (crew.core_folder[0])
-            hl_core_dump_allow(crew.core_folder);
+            hl_core_dump_allow(crew.core_folder, getpid());
         if (rank >= 0 || !has_processes(plan)) /* the processes that launch are watched */
             hl_witness_begin(rank < 0 ? 0 : rank);
         if (rank < 0)

@@ -117,7 +117,10 @@ static void issue_call(struct hl_cuda_events *e, uint64_t time_ns, int rank, uin
                     .epoch = baked ? 1 + (in_graph ? e->plan->rank[rank].ops[index].epoch : call) : 0,
                     .ctas = hl_cuda_plan_ctas(e->plan, rank, index, first, e->shared->share[first]) }
     };
-    emit(e, time_ns, (struct hl_event){ .kind = HL_EVENT_ENQUEUE, .rank = rank, .call = &pending->record });
+    emit(
+        e, time_ns,
+        (struct hl_event){
+            .kind = HL_EVENT_ENQUEUE, .rank = rank, .stream = ops[launch].stream, .call = &pending->record });
 }
 
 /* A host tells when it begins to wait, which may be the last that it ever tells. */
@@ -132,7 +135,8 @@ static enum hl_host_wait kind_of_wait(enum hl_op_kind kind)
     return kind == HL_OP_STOP          ? HL_HOST_WAIT_SIGNAL
            : kind == HL_OP_TURN        ? HL_HOST_WAIT_THREAD
            : kind == HL_OP_DEVICE_SYNC ? HL_HOST_WAIT_DEVICE
-                                       : HL_HOST_WAIT_ORDER;
+           : kind == HL_OP_BARRIER     ? HL_HOST_WAIT_BARRIER
+                                       : HL_HOST_WAIT_STREAM;
 }
 
 /* Follows one op that the host has executed. */
@@ -208,6 +212,7 @@ static void follow_host_event(struct hl_cuda_events *e, int rank)
                             .rank = rank,
                             .op = event.op,
                             .wait = op ? kind_of_wait(op->kind) : HL_HOST_WAIT_ORDER,
+                            .stream = op ? op->stream : 0,
                             .group = op ? op->group : 0 });
 }
 

@@ -1,10 +1,11 @@
 /* The bytes of a recording: numbers of 7 bits a byte, low ones first, the top bit says that more follow.
  *
- * event:  kind, flags (1 record, 2 rows, 4 epoch, 8 outside, 16 group), time since the event before, rank +
- * 1, then by kind: host-begin, host-end, rank-exit: op; fault: fault; workspace-init: workspace; enqueue:
- * record; call-begin, call-end: record, or workspace and call of one enqueued before; then the epoch, the
- * call's group, outside (what the host waits for, the ranks of its barrier, the workspace that is replaced),
- * and with rows hidden and [input, residual, gamma] or [residual out, norm out]
+ * event:  kind, flags (1 record, 2 rows, 4 epoch, 8 outside, 16 group, 32 stream), time since the event
+ * before, rank + 1, then by kind: host-begin, host-end, rank-exit: op; fault: fault; workspace-init:
+ * workspace; enqueue: record; call-begin, call-end: record, or workspace and call of one enqueued before;
+ * then the epoch, the call's group, outside (what the host waits for, the ranks of its barrier, the workspace
+ * that is replaced), the stream of a wait, or of a launch where it is not that of the call, and with rows
+ * hidden and [input, residual, gamma] or [residual out, norm out]
  *
  * record: the fields of struct hl_call_record in their order, but for the epoch and the group
  *

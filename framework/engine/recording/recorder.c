@@ -102,6 +102,12 @@ static void put_rows(struct hl_bytes *b, const struct hl_event *event)
     }
 }
 
+/* Where an event's stream need not be kept. */
+static uint32_t stream_of_call(const struct hl_event *event)
+{
+    return event->kind == HL_EVENT_ENQUEUE ? event->call->stream : 0;
+}
+
 static void put_event(const struct hl_event *event)
 {
     struct hl_bytes *b = &recorder.recording.events;
@@ -115,8 +121,9 @@ static void put_event(const struct hl_event *event)
     hl_put_number(b, event->kind);
     const bool epoch = record && event->call->epoch, group = record && event->call->group;
     const bool outside = event->wait != HL_HOST_WAIT_ORDER || event->group || event->replaces;
+    const bool stream = event->stream != stream_of_call(event);
     hl_put_number(b, (record ? 1u : 0u) | (rows ? 2u : 0u) | (epoch ? 4u : 0u) | (outside ? 8u : 0u) |
-                         (group ? 16u : 0u));
+                         (group ? 16u : 0u) | (stream ? 32u : 0u));
     hl_put_number(b, event->time_ns - recorder.last_ns);
     hl_put_number(b, (uint64_t)(event->rank + 1));
     recorder.last_ns = event->time_ns;
@@ -143,6 +150,8 @@ static void put_event(const struct hl_event *event)
         hl_put_number(b, event->group);
         hl_put_number(b, event->replaces);
     }
+    if (stream)
+        hl_put_number(b, event->stream);
     if (rows)
         put_rows(b, event);
 }

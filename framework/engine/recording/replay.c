@@ -135,7 +135,7 @@ static bool get_outside(struct hl_run *run)
     run->next.wait = (enum hl_host_wait)wait;
     run->next.group = (uint32_t)hl_get_number(&run->events);
     run->next.replaces = (uint32_t)hl_get_number(&run->events);
-    return wait <= HL_HOST_WAIT_SIGNAL && run->next.replaces <= (uint32_t)run->recording->workspaces;
+    return wait < HL_HOST_WAIT_COUNT && run->next.replaces <= (uint32_t)run->recording->workspaces;
 }
 
 /* Takes the next event from the bytes; false when there is none, or it makes no sense. */
@@ -169,6 +169,10 @@ static bool get_event(struct hl_run *run)
     }
     if (flags & 8)
         ok = ok && get_outside(run);
+    if (run->next.kind == HL_EVENT_ENQUEUE && ok)
+        run->next.stream = run->next.call->stream;
+    if (flags & 32)
+        run->next.stream = (uint32_t)hl_get_number(b);
     if (flags & 2)
         ok = ok && run->next.call && get_rows(run);
     run->damaged = !ok || b->failed;

@@ -12,7 +12,9 @@ static enum hl_host_wait kind_of_wait(enum hl_op_kind kind)
     return kind == HL_OP_STOP          ? HL_HOST_WAIT_SIGNAL
            : kind == HL_OP_DEVICE_SYNC ? HL_HOST_WAIT_DEVICE
            : kind == HL_OP_TURN        ? HL_HOST_WAIT_THREAD
-                                       : HL_HOST_WAIT_ORDER;
+           : kind == HL_OP_BARRIER     ? HL_HOST_WAIT_BARRIER
+           : kind == HL_OP_SYNC        ? HL_HOST_WAIT_STREAM
+                                       : HL_HOST_WAIT_QUEUE;
 }
 
 static enum hl_sim_result wait_for(struct hl_sim *s, int rank, bool met)
@@ -24,6 +26,7 @@ static enum hl_sim_result wait_for(struct hl_sim *s, int rank, bool met)
                                           .rank = rank,
                                           .op = host->op,
                                           .wait = kind_of_wait(op->kind),
+                                          .stream = op->stream,
                                           .group = op->group });
     host->waiting = !met;
     if (!met)

@@ -51,7 +51,8 @@ void hl_sim_emit_enqueued(struct hl_sim *s, int rank, const struct hl_sim_entry 
         const uint32_t ordinal = in_graph ? s->ops[rank][i].ordinal : 0;
         const struct hl_call_record record =
             make_record(s, rank, entry, i, entry->first_call[node->workspace] + ordinal);
-        hl_sim_emit(s, (struct hl_event){ .kind = HL_EVENT_ENQUEUE, .rank = rank, .call = &record });
+        hl_sim_emit(s, (struct hl_event){
+                           .kind = HL_EVENT_ENQUEUE, .rank = rank, .stream = op->stream, .call = &record });
     }
 }
 

@@ -4,8 +4,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* In the process that is to be dumped, before it starts CUDA: its pipe and its core come into the folder. */
-void hl_core_dump_allow(const char *folder);
+/* Sets the environment in which CUDA has to start: pipes and cores come into the folder. For one process, or
+ * (0) for every one that inherits the environment. */
+void hl_core_dump_allow(const char *folder, pid_t pid);
 
 /* Dumps process `pid` and moves its core to `path`. The process's contexts are lost by it: its next CUDA call
  * reports a failed launch. 0, or -1, and `why` says why. */

@@ -50,6 +50,27 @@ Test(explore_command, an_interrupt_leaves_a_checkpoint_and_a_partial_verdict)
     json_decref(object);
 }
 
+/* No file may be larger than 512 bytes: the search ends as it would, and says what is not kept. */
+Test(explore_command, a_full_disk_costs_the_checkpoint_and_not_the_search)
+{
+    static const char full[] =
+        "(trap '' XFSZ; ulimit -f 1; hanglab explore large.yaml --no-reduction --states "
+        "%s --time-budget %s --checkpoint kept %s; echo code $?) 2>&1 | cat";
+    char line[512];
+    snprintf(line, sizeof line, full, "60000", "10", "");
+    command_expect(&c, line, 0);
+    command_said(&c, "large: bound-reached");
+    command_said(&c, "cannot write the checkpoint kept: File too large; nothing is kept there");
+    command_said(&c, "code 3");
+    command_expect(&c, "test ! -e kept && test ! -e kept.tmp", 0);
+    command_expect(
+        &c, "hanglab explore large.yaml --no-reduction --states 50000 --time-budget 10 --checkpoint kept", 3);
+    snprintf(line, sizeof line, full, "60000", "10", "--resume");
+    command_expect(&c, line, 0);
+    command_said(&c, "the one before is still there");
+    command_said(&c, "code 3");
+}
+
 Test(explore_command, a_second_interrupt_at_once_is_the_same_wish)
 {
     command_expect(&c,

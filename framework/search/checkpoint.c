@@ -7,7 +7,7 @@
 #include "explore_state.h"
 #include "../scenario/clock.h"
 
-static const char head[] = "hanglab-checkpoint: 1\n", end_of_head[] = "--\n";
+static const char head[] = "hanglab-checkpoint: 2\n", end_of_head[] = "--\n";
 
 /* Mixes 8 bytes at a time; the sizes of what is summed up are the same when it is read. */
 static uint64_t sum_up(uint64_t sum, const void *data, size_t size)
@@ -43,65 +43,141 @@ static void get(struct stream *s, void *data, size_t size)
         s->sum = sum_up(s->sum, data, size);
 }
 
-/* n things of a size; NULL if there are none, or not. */
-static void *get_many(struct stream *s, size_t n, size_t size)
+/*
+ * What an exhaustive search has in hand
+ */
+
+/* Ways as bytes: how far the parent is behind that of the way before, then the agent; each in groups of 7
+ * bits, the lowest first, with the eighth set where another one follows. States are numbered as they are met,
+ * so that parents never go back. In blocks of whole ways. */
+enum { WAY_BYTES = 8, BLOCK_BYTES = 65536 };
+struct block {
+    uint32_t n;
+    unsigned char bytes[BLOCK_BYTES];
+};
+
+static void add_number(struct block *b, uint32_t number)
 {
-    void *data = s->failed || !n || n > SIZE_MAX / 2 / size ? NULL : malloc(n * size);
-    s->failed |= n && !data;
-    if (data)
-        get(s, data, n * size);
-    return data;
+    for (; number >= 0x80; number >>= 7)
+        b->bytes[b->n++] = (unsigned char)(0x80 | number);
+    b->bytes[b->n++] = (unsigned char)number;
 }
 
-/* Sizes of what an exhaustive search has in hand. */
-struct sizes {
-    uint64_t capacity, count, now, next, ways, state_bytes, hang_number;
+static uint32_t take_number(const struct block *b, uint32_t *at)
+{
+    uint32_t number = 0;
+    for (unsigned shift = 0; *at < b->n && shift < 32; shift += 7) {
+        const unsigned char byte = b->bytes[(*at)++];
+        number |= (uint32_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            break;
+    }
+    return number;
+}
+
+static void put_block(struct stream *s, struct block *b)
+{
+    put(s, &b->n, sizeof b->n);
+    put(s, b->bytes, b->n);
+    b->n = 0;
+}
+
+static void put_ways(struct stream *s, const struct hl_search *x)
+{
+    static struct block b;
+    b.n = 0;
+    for (uint64_t i = 1; i < x->out->states; i++) {
+        add_number(&b, x->ways[i].parent - x->ways[i - 1].parent);
+        add_number(&b, x->ways[i].agent);
+        if (b.n > BLOCK_BYTES - WAY_BYTES)
+            put_block(s, &b);
+    }
+    put_block(s, &b);
+}
+
+struct in_hand {
+    uint64_t now_from, at, hang_number;
+    struct hl_step_to wrong;
+    struct hl_hash sum; /* of the hashes of all states */
+    struct hl_explored explored;
 };
+
+static struct hl_hash sum_of_states(const struct hl_visited *table)
+{
+    struct hl_hash sum = { 0, 0 };
+    for (uint64_t i = 0; i < table->capacity; i++) {
+        sum.low += table->slots[i].low;
+        sum.high += table->slots[i].high;
+    }
+    return sum;
+}
 
 static void put_search(struct stream *s, const struct hl_search *x)
 {
-    const size_t bytes = x->space->state_bytes, left = x->now.n - x->at;
-    struct hl_explored explored = *x->out;
-    explored.overwrites = x->space->overwrites;
-    explored.broken_polls = x->space->broken_polls;
-    explored.strikes = x->space->strikes;
-    explored.path = (struct hl_path){ 0 };
-    const struct sizes sizes = {
-        x->table.capacity, x->table.count, left, x->next.n, x->ways ? x->out->states : 0, bytes,
-        x->hang_number
-    };
-    put(s, &sizes, sizeof sizes);
-    put(s, &explored, sizeof explored);
-    put(s, x->table.slots, x->table.capacity * sizeof *x->table.slots);
-    put(s, x->now.states + x->at * bytes, left * bytes);
-    put(s, x->now.items + x->at, left * sizeof *x->now.items);
-    put(s, x->next.states, x->next.n * bytes);
-    put(s, x->next.items, x->next.n * sizeof *x->next.items);
-    put(s, x->ways, sizes.ways * sizeof *x->ways);
+    struct in_hand h = { x->now_from, x->at, x->hang_number, x->wrong, sum_of_states(&x->table), *x->out };
+    h.explored.overwrites = x->space->overwrites;
+    h.explored.broken_polls = x->space->broken_polls;
+    h.explored.strikes = x->space->strikes;
+    h.explored.path = (struct hl_path){ 0 };
+    put(s, &h, sizeof h);
+    put_ways(s, x);
 }
 
-static void get_level(struct stream *s, uint64_t n, size_t state_bytes, struct hl_level *level)
+/* Makes the states of a block again, up to number `states`. */
+static enum hl_status remake(struct hl_search *x, const struct block *b, uint64_t states, uint32_t *parent,
+                             bool *ret_fits)
 {
-    level->states = get_many(s, n, state_bytes);
-    level->items = get_many(s, n, sizeof *level->items);
-    level->n = level->capacity = s->failed ? 0 : n;
+    enum hl_status status = HL_STATUS_OK;
+    for (uint32_t at = 0; !status && *ret_fits && at < b->n && x->out->states < states;) {
+        *parent += take_number(b, &at);
+        const struct hl_step_to way = { *parent, (uint16_t)take_number(b, &at) };
+        if (way.parent >= x->now_from + x->now.n)
+            hl_search_next_level(x);
+        status = hl_search_remake(x, way, ret_fits);
+    }
+    return status;
 }
 
-static void get_search(struct stream *s, struct hl_space *space, struct hl_search *x,
-                       struct hl_explored *explored)
+/* Reads blocks until all states are there. *ret_fits: false when what was read is not what this build writes
+ * of this search. */
+static enum hl_status get_ways(struct stream *s, struct hl_search *x, uint64_t states, bool *ret_fits)
 {
-    struct sizes sizes = { 0 };
-    get(s, &sizes, sizeof sizes);
-    get(s, explored, sizeof *explored);
-    s->failed |= sizes.state_bytes != space->state_bytes || !sizes.capacity;
-    x->table.slots = get_many(s, sizes.capacity, sizeof *x->table.slots);
-    x->table.capacity = sizes.capacity;
-    x->table.count = sizes.count;
-    get_level(s, sizes.now, space->state_bytes, &x->now);
-    get_level(s, sizes.next, space->state_bytes, &x->next);
-    x->ways = get_many(s, sizes.ways, sizeof *x->ways);
-    x->ways_capacity = sizes.ways;
-    x->hang_number = sizes.hang_number;
+    static struct block b;
+    uint32_t parent = 0;
+    enum hl_status status = HL_STATUS_OK;
+    do {
+        get(s, &b.n, sizeof b.n);
+        *ret_fits = !s->failed && b.n <= BLOCK_BYTES;
+        if (*ret_fits)
+            get(s, b.bytes, b.n);
+        *ret_fits = *ret_fits && !s->failed && (b.n || x->out->states == states);
+        if (*ret_fits)
+            status = remake(x, &b, states, &parent, ret_fits);
+    } while (!status && *ret_fits && b.n > BLOCK_BYTES - WAY_BYTES);
+    *ret_fits = *ret_fits && x->out->states == states;
+    return status;
+}
+
+static enum hl_status get_search(struct stream *s, struct hl_search *x, bool *ret_fits)
+{
+    struct in_hand h;
+    get(s, &h, sizeof h);
+    *ret_fits = !s->failed;
+    enum hl_status status = *ret_fits ? hl_search_begin(x) : HL_STATUS_OK;
+    if (!status && *ret_fits)
+        status = get_ways(s, x, h.explored.states, ret_fits);
+    if (status || !*ret_fits)
+        return status;
+    if (x->now_from != h.now_from || !x->now.n)
+        hl_search_next_level(x);
+    const struct hl_hash sum = sum_of_states(&x->table);
+    *ret_fits =
+        x->now_from == h.now_from && h.at <= x->now.n && sum.low == h.sum.low && sum.high == h.sum.high;
+    x->at = h.at;
+    x->hang_number = h.hang_number;
+    x->wrong = h.wrong;
+    *x->out = h.explored;
+    return HL_STATUS_OK;
 }
 
 static bool write_all(const struct hl_checkpoint *c, const struct hl_search *x, FILE *file)
@@ -122,7 +198,7 @@ static bool write_all(const struct hl_checkpoint *c, const struct hl_search *x, 
     return !s.failed && !fflush(file) && !ferror(file) && !fsync(fileno(file));
 }
 
-enum hl_status hl_checkpoint_save(struct hl_checkpoint *c, const struct hl_search *x, struct hl_error *error)
+static enum hl_status save(const struct hl_checkpoint *c, const struct hl_search *x, struct hl_error *error)
 {
     char temporary[4096];
     if (snprintf(temporary, sizeof temporary, "%s.tmp", c->file) >= (int)sizeof temporary)
@@ -133,22 +209,29 @@ enum hl_status hl_checkpoint_save(struct hl_checkpoint *c, const struct hl_searc
     const bool written = write_all(c, x, file);
     const int why = errno;
     if (fclose(file) || !written || rename(temporary, c->file)) {
+        const int problem = written ? errno : why;
         unlink(temporary);
-        return hl_fail(error, HL_STATUS_IO, "cannot write the checkpoint %s: %s", c->file,
-                       strerror(written ? errno : why));
+        return hl_fail(error, HL_STATUS_IO, "cannot write the checkpoint %s: %s; %s", c->file,
+                       strerror(problem),
+                       access(c->file, F_OK) ? "nothing is kept there" : "the one before is still there");
     }
     return HL_STATUS_OK;
 }
 
-void hl_checkpoint_save_if_due(struct hl_checkpoint *c, const struct hl_search *search, double seconds)
+void hl_checkpoint_save(struct hl_checkpoint *c, const struct hl_search *search)
 {
     struct hl_error error;
+    const enum hl_status status = save(c, search, &error);
+    snprintf(c->trouble, sizeof c->trouble, "%.255s", status ? error.message : "");
+}
+
+void hl_checkpoint_save_if_due(struct hl_checkpoint *c, const struct hl_search *search, double seconds)
+{
     const double since_s = seconds - c->last_s;
     if (since_s < c->every_s || since_s < 9 * c->took_s)
         return;
     const double from_s = hl_now_s();
-    const enum hl_status status = hl_checkpoint_save(c, search, &error);
-    snprintf(c->trouble, sizeof c->trouble, "%.255s", status ? error.message : "");
+    hl_checkpoint_save(c, search);
     c->took_s = hl_now_s() - from_s;
     c->last_s = seconds + c->took_s;
 }
@@ -215,19 +298,17 @@ enum hl_status hl_checkpoint_load(struct hl_checkpoint *c, bool *ret_found, stru
     return HL_STATUS_OK;
 }
 
-enum hl_status hl_checkpoint_take(struct hl_checkpoint *c, struct hl_space *space, struct hl_search *x,
-                                  struct hl_explored *explored, struct hl_error *error)
+enum hl_status hl_checkpoint_take(struct hl_checkpoint *c, struct hl_search *x)
 {
+    bool fits;
     if (!c->loaded)
         return HL_STATUS_OK;
     struct stream s = { .file = c->loaded, .sum = c->sum };
-    get_search(&s, space, x, explored);
-    const bool whole = ends_well(&s);
+    enum hl_status status = get_search(&s, x, &fits);
+    if (!status && !(fits && ends_well(&s)))
+        status = damaged(c, x->error);
     hl_checkpoint_finish(c);
-    if (whole)
-        return HL_STATUS_OK;
-    hl_search_finish(x);
-    return damaged(c, error);
+    return status;
 }
 
 void hl_checkpoint_finish(struct hl_checkpoint *c)

@@ -41,7 +41,7 @@ static enum hl_status reserve(struct hl_search *x, struct hl_level *l)
 
 static enum hl_status note_way(struct hl_search *x, uint64_t number, uint64_t parent, uint32_t agent)
 {
-    if (!x->options->keep_path)
+    if (!x->options->keep_path && !x->options->checkpoint)
         return HL_STATUS_OK;
     if (number == x->ways_capacity) {
         const size_t capacity = x->ways_capacity ? x->ways_capacity * 2 : 4096;
@@ -55,6 +55,17 @@ static enum hl_status note_way(struct hl_search *x, uint64_t number, uint64_t pa
     return HL_STATUS_OK;
 }
 
+/* Adds the working state to the next level. */
+static enum hl_status keep(struct hl_search *x, struct hl_hash hash, uint64_t parent, uint32_t agent)
+{
+    const enum hl_status status = reserve(x, &x->next);
+    if (status)
+        return status;
+    hl_space_save(x->space, x->next.states + x->next.n * x->space->state_bytes);
+    x->next.items[x->next.n++] = (struct hl_level_item){ hash, x->out->states };
+    return note_way(x, x->out->states++, parent, agent);
+}
+
 /* Adds the state that the step of `agent` leads to to the next level, unless it was met before. */
 static enum hl_status meet(struct hl_search *x, const unsigned char *from, struct hl_hash hash,
                            uint64_t parent, uint32_t agent)
@@ -62,19 +73,30 @@ static enum hl_status meet(struct hl_search *x, const unsigned char *from, struc
     struct hl_space *s = x->space;
     bool is_new;
     x->out->steps++;
-    enum hl_status status = hl_visited_add(&x->table, hash, &is_new, x->error);
+    const enum hl_status status = hl_visited_add(&x->table, hash, &is_new, x->error);
     if (status || !is_new)
-        return status;
-    status = reserve(x, &x->next);
-    if (status)
         return status;
     hl_space_load(s, from);
     s->base = NULL; /* the step was checked when it was hashed */
     if (agent != NOBODY)
         hl_space_step(s, agent);
-    hl_space_save(s, x->next.states + x->next.n * s->state_bytes);
-    x->next.items[x->next.n++] = (struct hl_level_item){ hash, x->out->states };
-    return note_way(x, x->out->states++, parent, agent);
+    return keep(x, hash, parent, agent);
+}
+
+enum hl_status hl_search_remake(struct hl_search *x, struct hl_step_to way, bool *ret_fits)
+{
+    struct hl_space *s = x->space;
+    const size_t i = way.parent - x->now_from;
+    *ret_fits = way.parent >= x->now_from && i < x->now.n && way.agent < s->agents;
+    if (!*ret_fits)
+        return HL_STATUS_OK;
+    hl_space_load(s, x->now.states + i * s->state_bytes);
+    *ret_fits = hl_space_step(s, way.agent);
+    if (!*ret_fits)
+        return HL_STATUS_OK;
+    const struct hl_hash hash = hl_space_hash_after(s, x->now.items[i].hash);
+    const enum hl_status status = hl_visited_add(&x->table, hash, ret_fits, x->error);
+    return status || !*ret_fits ? status : keep(x, hash, way.parent, way.agent);
 }
 
 static bool is_corrupt(const struct hl_explored *out) { return out->wrong_sums || out->strays; }
@@ -168,7 +190,7 @@ static bool is_over_budget(const struct hl_search *x, uint64_t batches)
 {
     const struct hl_explore_options *o = x->options;
     return (o->states_max && x->out->states >= o->states_max) ||
-           (o->keep_path && x->out->states >= UINT32_MAX) || (o->stop && *o->stop) ||
+           ((o->keep_path || o->checkpoint) && x->out->states >= UINT32_MAX) || (o->stop && *o->stop) ||
            (o->seconds_max > 0 && batches % CLOCK_EVERY == 0 && seconds_since(&x->start) > o->seconds_max);
 }
 
@@ -190,6 +212,15 @@ static enum hl_status walk_level(struct hl_search *x, uint64_t *batches, bool *r
     return HL_STATUS_OK;
 }
 
+void hl_search_next_level(struct hl_search *x)
+{
+    const struct hl_level done = x->now;
+    x->now = x->next;
+    x->now_from = x->out->states - x->now.n;
+    x->next = done;
+    x->next.n = x->at = 0;
+}
+
 static enum hl_status walk_levels(struct hl_search *x)
 {
     uint64_t batches = 0;
@@ -200,11 +231,8 @@ static enum hl_status walk_levels(struct hl_search *x)
             return status;
         if (ends || !x->next.n)
             break;
-        const struct hl_level done = x->now;
-        x->out->depth += done.n != 0;
-        x->now = x->next;
-        x->next = done;
-        x->next.n = x->at = 0;
+        x->out->depth += x->now.n != 0;
+        hl_search_next_level(x);
     }
     x->out->answer = x->out->hangs        ? HL_ANSWER_HANG
                      : ends               ? HL_ANSWER_BOUND_REACHED
@@ -233,7 +261,7 @@ static enum hl_status trace_back(struct hl_search *x, uint64_t number, uint32_t 
     return HL_STATUS_OK;
 }
 
-static enum hl_status begin(struct hl_search *x)
+enum hl_status hl_search_begin(struct hl_search *x)
 {
     struct hl_hash hash;
     unsigned char *start = calloc(1, x->space->state_bytes);
@@ -251,14 +279,14 @@ static enum hl_status begin(struct hl_search *x)
 static enum hl_status search(struct hl_search *x)
 {
     struct hl_checkpoint *c = x->options->checkpoint;
-    enum hl_status status = x->now.n || x->next.n ? HL_STATUS_OK : begin(x);
+    enum hl_status status = x->now.n || x->next.n ? HL_STATUS_OK : hl_search_begin(x);
     x->pending = calloc((size_t)x->space->agents * BATCH, sizeof *x->pending);
     if (!status && !x->pending)
         status = out_of_memory(x);
     if (!status)
         status = walk_levels(x);
     if (!status && c && x->out->answer == HL_ANSWER_BOUND_REACHED)
-        status = hl_checkpoint_save(c, x, x->error);
+        hl_checkpoint_save(c, x);
     if (!status && x->out->hangs && x->options->keep_path)
         status = trace_back(x, x->hang_number, NOBODY);
     else if (!status && x->out->answer == HL_ANSWER_CORRUPT && x->options->keep_path)
@@ -281,16 +309,13 @@ enum hl_status hl_explore(struct hl_space *space, const struct hl_explore_option
                           struct hl_explored *ret_explored, struct hl_error *error)
 {
     struct hl_explored out = { 0 };
-    struct hl_search x = { 0 };
-    enum hl_status status =
-        options->checkpoint ? hl_checkpoint_take(options->checkpoint, space, &x, &out, error) : HL_STATUS_OK;
-    if (status)
+    struct hl_search x = { .space = space, .options = options, .out = &out, .error = error };
+    enum hl_status status = options->checkpoint ? hl_checkpoint_take(options->checkpoint, &x) : HL_STATUS_OK;
+    if (status) {
+        hl_search_finish(&x);
         return status;
+    }
     out.reduced = options->reduce && hl_space_is_reducible(space);
-    x.space = space;
-    x.options = options;
-    x.out = &out;
-    x.error = error;
     const double before_s = out.seconds;
     clock_gettime(CLOCK_MONOTONIC, &x.start);
     space->overwrites = out.overwrites;

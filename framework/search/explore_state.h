@@ -34,6 +34,7 @@ struct hl_search {
     struct hl_error *error;
     struct hl_visited table;
     struct hl_level now, next;
+    uint64_t now_from;       /* number of its first state */
     size_t at;               /* states of this level before it are done */
     struct hl_step_to *ways; /* [state number] how it was reached */
     size_t ways_capacity;
@@ -44,4 +45,11 @@ struct hl_search {
     struct timespec start;
 };
 
+/* The state before any step, as the next level. */
+enum hl_status hl_search_begin(struct hl_search *search);
+/* The next level becomes this one. */
+void hl_search_next_level(struct hl_search *search);
+/* Adds the state that a step leads to from a state of this level, which was met before a checkpoint was
+ * written. False in *ret_fits: there is no such step, or it leads nowhere new. */
+enum hl_status hl_search_remake(struct hl_search *search, struct hl_step_to way, bool *ret_fits);
 void hl_search_finish(struct hl_search *search);

@@ -29,17 +29,18 @@ static void keep(struct state *x, struct hl_space **space, struct hl_path *path)
     *path = (struct hl_path){ 0 };
 }
 
-static enum hl_status save(struct state *x, bool is_walking)
+static void save(struct state *x, bool is_walking)
 {
     struct hl_checkpoint *c = x->options->checkpoint;
     if (!c)
-        return HL_STATUS_OK;
+        return;
     c->done.payload = (uint64_t)x->payload;
     c->done.is_walking = is_walking;
     c->done.states = x->out->states;
     c->done.seconds = x->out->seconds;
     c->done.walked = x->out->walked;
-    return is_walking ? hl_checkpoint_save(c, NULL, x->error) : HL_STATUS_OK;
+    if (is_walking)
+        hl_checkpoint_save(c, NULL);
 }
 
 /* Random schedules up to number `schedules` (0: up to PCT's bound), for so long. */
@@ -59,7 +60,7 @@ static enum hl_status walk(struct state *x, struct hl_space **space, uint64_t sc
         o.seconds_max = c && c->every_s < end_s - walked->seconds ? c->every_s : end_s - walked->seconds;
         status = hl_walk(*space, &o, walked, x->error);
         if (!status && !walked->hangs)
-            status = save(x, true);
+            save(x, true);
     }
     if (!status && walked->hangs) {
         x->out->answer = HL_ANSWER_HANG;
@@ -100,9 +101,8 @@ static enum hl_status search(struct state *x, struct hl_space **space, double se
     o.seconds_max = seconds;
     o.states_max = states_max;
     o.checkpoint = x->options->checkpoint;
-    enum hl_status status = save(x, false);
-    if (!status)
-        status = hl_explore(*space, &o, explored, x->error);
+    save(x, false);
+    enum hl_status status = hl_explore(*space, &o, explored, x->error);
     if (status)
         return status;
     x->out->states += explored->states;

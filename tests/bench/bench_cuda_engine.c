@@ -1,7 +1,9 @@
 /* The CUDA engine's turnover: clean runs a second, and how soon the next run starts after a hang that was
  * released, and after one whose runner was killed. Says so and measures nothing where there is no GPU.
  *
- *     bench_cuda_engine [GPUS]      4 ranks on one GPU, or a rank on each of so many */
+ *     bench_cuda_engine [GPUS [process]]
+ *
+ * 4 ranks on one GPU, or one on each of so many, as threads or processes. */
 #include "bench.h"
 #include <string.h>
 #include "../../framework/campaign/run.h"
@@ -18,6 +20,7 @@ static const char hang_text[] =
     "watchdog: {threshold: 20ms}\n";
 
 static int gpus; /* 0: one */
+static enum hl_placement placement = HL_PLACEMENT_VIRTUAL;
 
 static struct hl_scenario *parse(const char *text, enum hl_geometry geometry)
 {
@@ -29,6 +32,7 @@ static struct hl_scenario *parse(const char *text, enum hl_geometry geometry)
     config->geometry = geometry;
     config->world.gpus = gpus;
     config->world.ranks = gpus ? gpus : config->world.ranks;
+    config->world.placement = placement;
     return scenario;
 }
 
@@ -77,6 +81,7 @@ int main(int argc, char **argv)
 {
     struct hl_error error;
     gpus = argc > 1 ? atoi(argv[1]) : 0;
+    placement = argc > 2 && strcmp(argv[2], "process") == 0 ? HL_PLACEMENT_PROCESS : HL_PLACEMENT_VIRTUAL;
     if (hl_cuda_find_gpu(&error) != HL_STATUS_OK) {
         fprintf(stderr, "cuda engine: not measured: %s\n", error.message);
         return 0;
@@ -95,7 +100,9 @@ int main(int argc, char **argv)
     hl_bench_row("cuda, from a hang to the next run's start", (release_s + start_s) * 1e3, "ms",
                  HL_BENCH_AT_MOST, 10);
     hl_bench_row("  of it: release of the hang", release_s * 1e3, "ms", HL_BENCH_AT_MOST, 10);
+    const double from_s = hl_bench_now_s();
     hl_cuda_stop_runner();
+    printf("%-44s %14.3f  s\n", "cuda, end of the runner, killed", hl_bench_now_s() - from_s);
     hl_bench_require(run(&timed, clean, 0) == HL_VERDICT_PASS, "the run after a kill passes");
     hl_bench_row("cuda, start after the runner was killed", start_s, "s", HL_BENCH_AT_MOST, 1);
     hl_cuda_stop_runner();

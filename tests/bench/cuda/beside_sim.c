@@ -4,8 +4,8 @@
  *     beside_sim --engine sim --gpus 2 --runs 20 scenarios/catalogue/x.yaml .. >sim.tsv     (no GPU needed)
  *     beside_sim --engine cuda --gpus 2 --beside sim.tsv [--seconds N] scenarios/catalogue/x.yaml ..
  *
- * --placement process or virtual (default) replaces the files' own; --without TEXT leaves out the cases with
- * this text in their id. Ranks of faults and strikes are folded
+ * --placement process or virtual (default) replaces the files' own; --only TEXT and --without TEXT
+ * (up to 8 of them) choose cases with and without it in their id. Ranks of faults and strikes are folded
  * into the smaller world. A line is a case and what its runs ended as, "hang:peer-dead 2" for example. An
  * ending counts as the simulator's when one of the simulator's runs of the case ended so. */
 #include <getopt.h>
@@ -21,6 +21,7 @@
 /* A hang costs its threshold in real time. */
 #define THRESHOLD_NS 150000000u
 #define ENDINGS_MAX 16
+#define WITHOUT_MAX 8
 
 struct endings {
     int n;
@@ -35,8 +36,10 @@ static struct {
     enum hl_placement placement;
     int gpus, runs;
     double until_s;
-    char *beside;        /* the simulator's lines, or NULL */
-    const char *without; /* text of ids, or NULL */
+    char *beside;     /* the simulator's lines, or NULL */
+    const char *only; /* text of ids, or NULL */
+    const char *without[WITHOUT_MAX];
+    int n_without;
     int cases, as_sim, differ, skipped, not_reached;
 } b = { .placement = HL_PLACEMENT_VIRTUAL, .gpus = 2, .runs = 1 };
 
@@ -133,8 +136,11 @@ static void run_case(const struct hl_scenario *scenario, const struct hl_case *o
 /* Of a case that stands in the matrix once for each placement, it is the one of this world. */
 static bool is_asked_for(const struct hl_case *c)
 {
-    if (b.without && strstr(c->id, b.without))
+    if (b.only && !strstr(c->id, b.only))
         return false;
+    for (int i = 0; i < b.n_without; i++)
+        if (strstr(c->id, b.without[i]))
+            return false;
     for (int i = 0; i < c->n_params; i++)
         if (strcmp(c->params[i].path, "world.placement") == 0)
             return c->config.world.placement == b.placement;
@@ -176,12 +182,15 @@ static char *read_text(const char *path)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "engine", required_argument, NULL, 'e' },  { "placement", required_argument, NULL, 'p' },
-        { "gpus", required_argument, NULL, 'g' },    { "runs", required_argument, NULL, 'r' },
-        { "beside", required_argument, NULL, 'b' },  { "seconds", required_argument, NULL, 's' },
-        { "without", required_argument, NULL, 'w' }, { 0 }
-    };
+    static const struct option options[] = { { "engine", required_argument, NULL, 'e' },
+                                             { "placement", required_argument, NULL, 'p' },
+                                             { "gpus", required_argument, NULL, 'g' },
+                                             { "runs", required_argument, NULL, 'r' },
+                                             { "beside", required_argument, NULL, 'b' },
+                                             { "seconds", required_argument, NULL, 's' },
+                                             { "without", required_argument, NULL, 'w' },
+                                             { "only", required_argument, NULL, 'o' },
+                                             { 0 } };
     const char *engine = "sim";
     struct hl_error error;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) >= 0;) {
@@ -193,7 +202,11 @@ int main(int argc, char **argv)
         case 'g': b.gpus = atoi(optarg); break;
         case 'r': b.runs = atoi(optarg); break;
         case 'b': b.beside = read_text(optarg); break;
-        case 'w': b.without = optarg; break;
+        case 'o': b.only = optarg; break;
+        case 'w':
+            hl_bench_require(b.n_without < WITHOUT_MAX, "remember so many texts");
+            b.without[b.n_without++] = optarg;
+            break;
         case 's': b.until_s = hl_bench_now_s() + atof(optarg); break;
         default: return 64;
         }

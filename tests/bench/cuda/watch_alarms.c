@@ -60,8 +60,6 @@ static int count(int run, const char *what)
 void hl_bench_alarms(int millions)
 {
     static struct hl_server servers[RUNS];
-    double all = 0;
-    int alarms = 0;
     for (int i = 0; i < RUNS; i++) {
         char program[2 * PATH_MAX], log[PATH_MAX];
         log_of(i, log);
@@ -79,6 +77,8 @@ void hl_bench_alarms(int millions)
             fprintf(servers[i].to, "%s\n", runs[i].lines[k]);
         fflush(servers[i].to);
     }
+    double all;
+    int alarms = hl_bench_pauses(&all);
     for (int i = RUNS - 1; i >= 0; i--) { /* the shorter ones first */
         double calls = 0, made;
         for (int k = i ? 0 : -1; k < 0 || (k < 8 && runs[i].lines[k]); k++) {

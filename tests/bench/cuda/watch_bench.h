@@ -41,3 +41,6 @@ void hl_bench_runs(int rounds);
 void hl_bench_cost(int turns);
 void hl_bench_observer(int turns);
 void hl_bench_alarms(int millions);
+
+/* Runs of `hanglab run` in which a host pauses for less than the threshold; how many of them do not pass. */
+int hl_bench_pauses(double *ret_calls);

@@ -5,12 +5,13 @@
  * says so), and how long it took from there until the engine was told to end the run, which is when the
  * bundle stands. */
 #include "watch_bench.h"
+#include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
 #include <time.h>
 #include "../../../framework/campaign/run.h"
 #include "../../../framework/engine/cuda/cuda.h"
-#include "../../../framework/fault/weave.h"
+#include "../../../framework/scenario/words.h"
 #include "../../../watchdog/watch.h"
 
 #define HANGS_MAX 1024
@@ -37,6 +38,17 @@ static const char hangs_text[] =
 static const char healthy_text[] = "hanglab: 1\nname: healthy\nworld: {ranks: 4}\n"
                                    "subject: {hidden: 4096, sentinel_compare: bits}\n"
                                    "schedule: {mode: full, layers: 4, sizes: [16, 4], replays: 100}\n";
+
+/* A rank's host is late while its peers wait inside their kernels. */
+static const char pauses_text[] = "hanglab: 1\nname: pauses\nworld: {ranks: 4}\n"
+                                  "subject: {hidden: 4096, sentinel_compare: bits}\n"
+                                  "schedule: {mode: full, layers: 4, sizes: [16, 4], replays: 100}\n"
+                                  "faults: [{fault: host-delay, rank: 1, call: 90, delay: 10s}]\n"
+                                  "matrix:\n"
+                                  "  pause:\n"
+                                  "    10 s of 15: {faults.0.delay: 10s, watchdog.threshold: 15s}\n"
+                                  "    1 s of 2: {faults.0.delay: 1s, watchdog.threshold: 2s}\n"
+                                  "    50 ms, auto: {faults.0.delay: 50ms, watchdog.threshold: auto}\n";
 
 static struct hl_scenario *parse(const char *text)
 {
@@ -204,6 +216,31 @@ static void measure_looking(void)
     /* The 14th and 27th of 40 enclose the median with 96 %. */
     printf("%-44s [%.2f, %.2f] %%\n", "  95 %", percent[13], percent[26]);
     hl_scenario_destroy(healthy);
+}
+
+int hl_bench_pauses(double *ret_calls)
+{
+    const struct hl_run_options options = { .engine = &hl_engine_cuda,
+                                            .seed = 1,
+                                            .out_dir = hl_bench_folder() };
+    struct hl_scenario *scenario = parse(pauses_text);
+    int alarms = 0;
+    *ret_calls = 0;
+    for (size_t i = 0; i < scenario->n_cases; i++) {
+        struct hl_run_result result;
+        struct hl_error error = { 0 };
+        const enum hl_status status =
+            hl_run_once(scenario, &scenario->cases[i], &options, 0, HL_VERDICT_SKIPPED, &result, &error);
+        hl_bench_require(status == HL_STATUS_OK, error.message);
+        printf("%-44s %14" PRIu64 "  calls     %s\n", scenario->cases[i].id, result.calls,
+               hl_words_name(&hl_words_verdicts, result.finding.verdict));
+        *ret_calls += (double)result.calls;
+        alarms += result.finding.verdict != HL_VERDICT_PASS;
+        hl_run_result_finish(&result);
+    }
+    hl_cuda_stop_runner();
+    hl_scenario_destroy(scenario);
+    return alarms;
 }
 
 void hl_bench_runs(int rounds)

@@ -45,6 +45,7 @@ static struct hl_stall host_stall(const struct hl_page *page, uint64_t threshold
         const uint64_t since_ns = atomic_load(&t->since_ns);
         if (atomic_load(&t->tid) && atomic_load(&t->api) != HL_API_NONE &&
             has_stopped(since_ns, beat_ns, threshold_ns) &&
+            has_stopped(since_ns, beat_ns, HL_JUDGE_HOST_NS) &&
             (stall.kind == HL_STALL_NONE || since_ns < stall.since_ns))
             stall = (struct hl_stall){ HL_STALL_HOST, since_ns, HL_PAGE_NONE, i };
     }

@@ -5,6 +5,9 @@
 /* A stream that stands still while others of its process go on may belong to a kernel that is meant to stay:
  * it gets so many times the threshold. */
 #define HL_JUDGE_PATIENCE 10
+/* Nothing pends, and a driver call takes long by itself: it starts CUDA or loads code. Of seven programs that
+ * started at once on an H100, each stood 0.8 s in cuDevicePrimaryCtxRetain. */
+#define HL_JUDGE_HOST_NS 5000000000u
 /* The watchdog thread itself may be away for so long: it collects what it is asked for, too. */
 #define HL_JUDGE_SILENT_NS 1000000000u
 

@@ -16,9 +16,9 @@
 #define REASONS 64
 #define PERIOD_LOG2 16 /* cycles between two samples of an SM */
 #define HARDWARE_BYTES (32u << 20)
-#define WORKER_MS 10
+#define WORKER_MS 5
 /* How long a stall is sampled: some samples of every SM that executes anything. */
-#define COLLECT_MS 30
+#define COLLECT_MS 15
 #define CUBINS_BYTES (256ull << 20)
 
 struct context {

@@ -17,8 +17,8 @@ static const struct {
     void (*run)(int n);
     int n; /* by default */
 } parts[] = {
-    { "latency", hl_bench_latency, 500 },  { "runs", hl_bench_runs, 15 },    { "cost", hl_bench_cost, 15 },
-    { "observer", hl_bench_observer, 40 }, { "alarms", hl_bench_alarms, 8 },
+    { "latency", hl_bench_latency, 500 },  { "runs", hl_bench_runs, 15 },     { "cost", hl_bench_cost, 15 },
+    { "observer", hl_bench_observer, 40 }, { "alarms", hl_bench_alarms, 10 },
 };
 #define PARTS ((int)(sizeof parts / sizeof parts[0]))
 

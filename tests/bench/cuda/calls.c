@@ -5,8 +5,8 @@
  * each watched in another way, stay ready and take turns.
  *
  *   work MARKED                  us a call: the median of rounds of graphs of 16 calls a rank
- *   race MARKED TRIALS WINDOW    of so many first calls of a workspace, those that hung. Rank 1 fills its
- *                                workspace up to WINDOW ns after it should have: if a peer's rows are there
+ *   race MARKED TRIALS WINDOW IN of so many first calls of a workspace, those that hung. In one of IN trials
+ *                                rank 1 fills its workspace up to WINDOW ns late: if a peer's rows are there
  *                                already, they are erased and it waits for ever
  *   calm CALLS SLOW PAUSE HOW    so many healthy calls, SLOW times as long as they could be; before the last
  *                                ones the host pauses for PAUSE ms: HOW idle, with nothing pending, or
@@ -20,6 +20,7 @@
 #include <unistd.h>
 #include "../../../framework/engine/cuda/device.h"
 #include "delay.h"
+#include "pin.h"
 #include "virtual_ranks.h"
 
 #define RANKS 4
@@ -176,13 +177,15 @@ static uint32_t draw(uint64_t trial, uint32_t below)
     return (uint32_t)((z ^ z >> 31) >> 32) % below;
 }
 
-static void do_race(int marked, int trials, uint32_t window_ns)
+static void do_race(int marked, int trials, uint32_t window_ns, uint32_t one_in)
 {
     static uint64_t trial;
     int hung = 0;
     for (int i = 0; i < trials; i++) {
         start_anew();
-        HL_CUDA(hl_delay(draw(trial++, window_ns), group.streams[1]));
+        const uint32_t late_ns = draw(2 * trial, one_in) == 0 ? draw(2 * trial + 1, window_ns) : 0;
+        trial++;
+        HL_CUDA(hl_delay(late_ns, group.streams[1]));
         fill_workspace(1);
         launch(&one[marked], 1);
         for (int rank = 0; rank < RANKS; rank++)
@@ -229,16 +232,18 @@ int main(void)
 {
     char line[128], how[16];
     int marked, trials, slowly;
-    unsigned window_ns;
+    unsigned window_ns, one_in;
     double calls, pause_ms;
     set_up();
+    hl_pin_to_last_core();
     printf("ready\n");
     fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
         if (sscanf(line, "work %d", &marked) == 1)
             do_work(marked != 0);
-        else if (sscanf(line, "race %d %d %u", &marked, &trials, &window_ns) == 3 && window_ns > 0)
-            do_race(marked != 0, trials, window_ns);
+        else if (sscanf(line, "race %d %d %u %u", &marked, &trials, &window_ns, &one_in) == 4 &&
+                 window_ns > 0 && one_in > 0)
+            do_race(marked != 0, trials, window_ns, one_in);
         else if (sscanf(line, "calm %lf %d %lf %15s", &calls, &slowly, &pause_ms, how) == 4)
             do_calm(calls, slowly > 1, pause_ms, strcmp(how, "waiting") == 0);
         else

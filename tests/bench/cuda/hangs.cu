@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "pin.h"
 
 #define CHECK(call) \
     do { \
@@ -218,6 +219,7 @@ static void do_work()
         busy<<<1, 32, 0, stream>>>(4000);
     CHECK(cudaStreamEndCapture(stream, &graph));
     CHECK(cudaGraphInstantiate(&many, graph, 0));
+    hl_pin_to_last_core();
     printf("ready\n");
     fflush(stdout);
     while (scanf("%15s", how) == 1) {

@@ -15,7 +15,7 @@ enum { HL_LEVEL_LIGHT, HL_LEVEL_CUPTI, HL_LEVEL_NODE, HL_LEVEL_PC, HL_LEVELS };
 struct hl_watching {
     enum hl_way way;
     int level;
-    const char *options; /* further ones of `hanglab watch`; NULL: -t 5s */
+    const char *options; /* of `hanglab watch`, NULL: -t 5s; of the bare subscriber, NULL: the level */
 };
 
 /* A program that answers lines with lines. */
@@ -42,5 +42,6 @@ void hl_bench_cost(int turns);
 void hl_bench_observer(int turns);
 void hl_bench_alarms(int millions);
 
-/* Runs of `hanglab run` in which a host pauses for less than the threshold; how many of them do not pass. */
-int hl_bench_pauses(double *ret_calls);
+/* Runs of `hanglab run` in which a host pauses for less than the threshold; how many of them do not pass.
+ * Adds their calls. */
+int hl_bench_pauses(double *calls);

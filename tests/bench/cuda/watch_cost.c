@@ -22,7 +22,7 @@ static const struct {
 
 struct candidate {
     struct hl_watching watching;
-    struct hl_server kernels, calls;
+    struct hl_server server;
     double us[KINDS][TURNS_MAX];
 };
 
@@ -57,30 +57,25 @@ static double median_of(const double *us)
     return sorted[turns / 2];
 }
 
-static void take_turns(struct candidate *all, int n)
+/* One process samples the GPU at a time, so where there is one, the programs do not run together. */
+static void take_turns(struct candidate *all, int n, bool of_calls)
 {
-    for (int i = 0; i < n; i++) {
-        hl_server_start(&all[i].kernels, "hangs work -", &all[i].watching);
-        hl_server_start(&all[i].calls, "calls", &all[i].watching);
-    }
-    for (int i = 0; i < n; i++) {
-        hl_server_wait(&all[i].kernels);
-        hl_server_wait(&all[i].calls);
-    }
+    for (int i = 0; i < n; i++)
+        hl_server_start(&all[i].server, of_calls ? "calls" : "hangs work -", &all[i].watching);
+    for (int i = 0; i < n; i++)
+        hl_server_wait(&all[i].server);
     for (int t = -1; t < turns; t++) /* the first one warms up */
         for (int k = 0; k < KINDS; k++)
             for (int i = 0; i < n; i++) {
                 struct candidate *c = &all[t % 2 ? n - 1 - i : i];
-                if (k == MARKED && c->watching.way != HL_WAY_NONE)
+                if (kinds[k].of_calls != of_calls || (k == MARKED && c->watching.way != HL_WAY_NONE))
                     continue;
-                const double us = hl_server_ask(kinds[k].of_calls ? &c->calls : &c->kernels, kinds[k].line);
+                const double us = hl_server_ask(&c->server, kinds[k].line);
                 if (t >= 0)
                     c->us[k][t] = us;
             }
-    for (int i = 0; i < n; i++) {
-        hl_server_stop(&all[i].kernels);
-        hl_server_stop(&all[i].calls);
-    }
+    for (int i = 0; i < n; i++)
+        hl_server_stop(&all[i].server);
 }
 
 static void print_estimate(const char *what, struct estimate e)
@@ -98,7 +93,7 @@ static void print_kind(enum kind k, const struct candidate *all, int n)
     printf("%-44s %14.3f  us\n", kinds[k].name, median_of(all[0].us[k]));
     for (int i = 1; i < n; i++) {
         const struct candidate *c = &all[i];
-        const char *level = hl_levels[c->watching.level];
+        const char *level = c->watching.options ? c->watching.options : hl_levels[c->watching.level];
         snprintf(what, sizeof what, "%s, %s", level,
                  c->watching.way == HL_WAY_BARE ? "bare subscriber" : "hanglab");
         const struct estimate e = compare(c->us[k], all[0].us[k]);
@@ -121,12 +116,15 @@ static void print_kind(enum kind k, const struct candidate *all, int n)
 
 static void measure(const struct hl_watching *watchings, int n)
 {
-    static struct candidate all[8];
-    for (int i = 0; i < n; i++)
-        all[i] = (struct candidate){ .watching = watchings[i] };
-    take_turns(all, n);
-    for (int k = 0; k < MARKED; k++)
-        print_kind((enum kind)k, all, n);
+    static struct candidate all[12];
+    for (int of_calls = 0; of_calls < 2; of_calls++) {
+        for (int i = 0; i < n; i++)
+            all[i] = (struct candidate){ .watching = watchings[i] };
+        take_turns(all, n, of_calls);
+        for (int k = 0; k < MARKED; k++)
+            if (kinds[k].of_calls == of_calls)
+                print_kind((enum kind)k, all, n);
+    }
     if (n > 2)
         print_estimate("the marks of `hanglab run` themselves", compare(all[0].us[MARKED], all[0].us[CALLS]));
 }
@@ -136,6 +134,10 @@ void hl_bench_cost(int n)
     turns = n < TURNS_MAX ? n | 1 : TURNS_MAX;
     static const struct hl_watching records[] = {
         { HL_WAY_NONE, 0, NULL },
+        { HL_WAY_BARE, HL_LEVEL_LIGHT, "subscribed" },
+        { HL_WAY_BARE, HL_LEVEL_LIGHT, "syncs" },
+        { HL_WAY_BARE, HL_LEVEL_LIGHT, "graphs" },
+        { HL_WAY_BARE, HL_LEVEL_LIGHT, "launches" },
         { HL_WAY_BARE, HL_LEVEL_LIGHT, NULL },
         { HL_WAY_HANGLAB, HL_LEVEL_LIGHT, NULL },
         { HL_WAY_BARE, HL_LEVEL_CUPTI, NULL },
@@ -143,12 +145,11 @@ void hl_bench_cost(int n)
         { HL_WAY_BARE, HL_LEVEL_NODE, NULL },
         { HL_WAY_HANGLAB, HL_LEVEL_NODE, NULL },
     };
-    /* One process samples the GPU at a time. */
     static const struct hl_watching bare_samples[] = { { HL_WAY_NONE, 0, NULL },
                                                        { HL_WAY_BARE, HL_LEVEL_PC, NULL } };
     static const struct hl_watching samples[] = { { HL_WAY_NONE, 0, NULL },
                                                   { HL_WAY_HANGLAB, HL_LEVEL_PC, NULL } };
-    measure(records, 7);
+    measure(records, (int)(sizeof records / sizeof records[0]));
     measure(bare_samples, 2);
     measure(samples, 2);
 }

@@ -1,5 +1,5 @@
 /* The watchdog of `hanglab run` on fused allreduces: how long from a hang's last progress to its finished
- * bundle, over causes and levels of detail; and what a run pays for being looked at.
+ * bundle, over causes and levels of detail; what a run pays for being looked at; and hosts that pause.
  *
  * Latency is read from three clocks: how long nothing had moved when the evidence was collected (the bundle
  * says so), and how long it took from there until the engine was told to end the run, which is when the
@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 #include "../../../framework/campaign/run.h"
+#include "../../../framework/engine/cuda/crew.h"
 #include "../../../framework/engine/cuda/cuda.h"
 #include "../../../framework/scenario/words.h"
 #include "../../../watchdog/watch.h"
@@ -143,23 +144,29 @@ static void measure_latency(struct hl_scenario *scenario, enum hl_detail detail,
  * What looking costs
  */
 
-/* First begin and last end of the calls, by the GPU's own marks: the same clock, whoever looks. */
-struct span {
-    struct hl_watch *watch;
-    uint64_t begin_ns, end_ns, calls;
-};
-
-static void on_event(void *user, const struct hl_event *event)
+static void on_event(void *watch, const struct hl_event *event)
 {
-    struct span *span = user;
-    if (event->kind == HL_EVENT_CALL_BEGIN && event->time_ns < span->begin_ns)
-        span->begin_ns = event->time_ns;
-    if (event->kind == HL_EVENT_CALL_END) {
-        span->end_ns = event->time_ns;
-        span->calls++;
+    if (watch)
+        hl_watch_event(watch, event);
+}
+
+/* From the first begin to the last end of a call, over the calls of a rank: by the GPU's own marks, so the
+ * clock is the same, whoever looks. */
+static double marked_us(int ranks)
+{
+    const struct hl_shared *shared = hl_crew_shared();
+    uint64_t begin_ns = UINT64_MAX, end_ns = 0, calls = 0;
+    for (uint32_t i = 0; i < HL_MARKS && shared->marks[i].number == i + 1; i++) {
+        const struct hl_mark *mark = &shared->marks[i];
+        const enum hl_mark_kind kind = hl_mark_kind_of(mark->what);
+        if (kind == HL_MARK_CALL_BEGIN && mark->time_ns < begin_ns)
+            begin_ns = mark->time_ns;
+        if (kind == HL_MARK_CALL_END && mark->time_ns > end_ns)
+            end_ns = mark->time_ns;
+        calls += kind == HL_MARK_CALL_END;
     }
-    if (span->watch)
-        hl_watch_event(span->watch, event);
+    hl_bench_require(calls > 0, "a run left no marks");
+    return (double)(end_ns - begin_ns) / 1e3 / ((double)calls / ranks);
 }
 
 /* A run that is looked at as `hanglab run` does, or by nobody until it has ended; us a call. */
@@ -168,12 +175,12 @@ static double run_us(const struct hl_config *config, uint64_t seed, bool watched
     struct hl_program *program;
     struct hl_run *run;
     struct hl_error error = { 0 };
-    struct span span = { .begin_ns = UINT64_MAX };
+    struct hl_watch *watch = NULL;
     uint64_t now_ns = 0;
     hl_bench_require(hl_program_create(config, seed, &program, &error) == HL_STATUS_OK, error.message);
     if (watched)
-        span.watch = hl_watch_create(program->ranks, program->n_workspaces, 0);
-    const struct hl_run_spec spec = { config, program, seed, { on_event, &span } };
+        watch = hl_watch_create(program->ranks, program->n_workspaces, 0);
+    const struct hl_run_spec spec = { config, program, seed, { on_event, watch } };
     hl_bench_require(hl_engine_cuda.start(&spec, &run, &error) == HL_STATUS_OK, error.message);
     if (!watched)
         nanosleep(&(struct timespec){ .tv_nsec = BLIND_MS * 1000000L }, NULL);
@@ -181,16 +188,16 @@ static double run_us(const struct hl_config *config, uint64_t seed, bool watched
     int looks = 0;
     do {
         state = hl_engine_cuda.advance(run, 1000000, &now_ns);
-        hl_bench_require(!span.watch || !hl_watch_stalled(span.watch, now_ns), "a healthy run stands still");
+        hl_bench_require(!watch || !hl_watch_stalled(watch, now_ns), "a healthy run stands still");
     } while (state == HL_RUN_GOING && ++looks < 10000);
     hl_bench_require(state == HL_RUN_ENDED, "a healthy run does not end");
     hl_bench_require(watched || looks == 0, "a run took longer than nobody looked");
+    const double us = marked_us(program->ranks);
     hl_engine_cuda.end(run);
-    const int ranks = program->ranks;
-    if (span.watch)
-        hl_watch_destroy(span.watch);
+    if (watch)
+        hl_watch_destroy(watch);
     hl_program_destroy(program);
-    return (double)(span.end_ns - span.begin_ns) / 1e3 / ((double)span.calls / ranks);
+    return us;
 }
 
 static void measure_looking(void)
@@ -218,14 +225,13 @@ static void measure_looking(void)
     hl_scenario_destroy(healthy);
 }
 
-int hl_bench_pauses(double *ret_calls)
+int hl_bench_pauses(double *calls)
 {
     const struct hl_run_options options = { .engine = &hl_engine_cuda,
                                             .seed = 1,
                                             .out_dir = hl_bench_folder() };
     struct hl_scenario *scenario = parse(pauses_text);
     int alarms = 0;
-    *ret_calls = 0;
     for (size_t i = 0; i < scenario->n_cases; i++) {
         struct hl_run_result result;
         struct hl_error error = { 0 };
@@ -234,7 +240,7 @@ int hl_bench_pauses(double *ret_calls)
         hl_bench_require(status == HL_STATUS_OK, error.message);
         printf("%-44s %14" PRIu64 "  calls     %s\n", scenario->cases[i].id, result.calls,
                hl_words_name(&hl_words_verdicts, result.finding.verdict));
-        *ret_calls += (double)result.calls;
+        *calls += (double)result.calls;
         alarms += result.finding.verdict != HL_VERDICT_PASS;
         hl_run_result_finish(&result);
     }

@@ -48,8 +48,8 @@ void hl_command_of(const char *program, const struct hl_watching *watching, char
         snprintf(command, 4 * PATH_MAX, "exec '%s'/%s", own, program);
     } else if (watching->way == HL_WAY_BARE) {
         snprintf(command, 4 * PATH_MAX,
-                 "BARE=%s CUDA_INJECTION64_PATH='%s/libbare_subscriber.so' exec '%s'/%s", level, own, own,
-                 program);
+                 "BARE=%s CUDA_INJECTION64_PATH='%s/libbare_subscriber.so' exec '%s'/%s",
+                 watching->options ? watching->options : level, own, own, program);
     } else {
         find_hanglab(hanglab);
         snprintf(command, 4 * PATH_MAX, "exec '%s' watch %s -d %s --out %s/out -- '%s'/%s", hanglab,

@@ -11,13 +11,14 @@
 #include "library.h"
 
 struct cubin {
-    void *bytes;
+    uint64_t crc;
+    void *bytes; /* NULL: it was not kept */
     size_t size;
 };
 
 static struct cubin open_cubin(const struct hl_page *page, uint64_t crc, const char *folder)
 {
-    struct cubin cubin = { NULL, 0 };
+    struct cubin cubin = { .crc = crc };
     struct stat st;
     char path[512];
     snprintf(path, sizeof path, "%s/%u-%016" PRIx64 ".cubin", folder, page->pid, crc);
@@ -32,6 +33,12 @@ static struct cubin open_cubin(const struct hl_page *page, uint64_t crc, const c
     }
     close(fd);
     return cubin;
+}
+
+static void close_cubin(struct cubin *cubin)
+{
+    if (cubin->bytes)
+        munmap(cubin->bytes, cubin->size);
 }
 
 static void look_up(const struct hl_cupti *cupti, const struct hl_page *page, const struct cubin *cubin,
@@ -63,13 +70,16 @@ bool hl_symbolise(struct hl_page *page, const char *folder, char *why, size_t si
     static struct hl_cupti cupti; /* the library stays open */
     if (!cupti.cuptiGetSassToSourceCorrelation && !hl_cupti_load(&cupti, why, size))
         return false;
+    struct cubin cubin = { 0 };
     for (uint32_t i = 0; i < atomic_load(&page->n_samples); i++) {
         struct hl_page_sample *sample = &page->samples[i];
-        const struct cubin cubin = open_cubin(page, sample->crc, folder);
-        if (!cubin.bytes)
-            continue;
-        look_up(&cupti, page, &cubin, sample);
-        munmap(cubin.bytes, cubin.size);
+        if (i == 0 || sample->crc != cubin.crc) {
+            close_cubin(&cubin);
+            cubin = open_cubin(page, sample->crc, folder);
+        }
+        if (cubin.bytes)
+            look_up(&cupti, page, &cubin, sample);
     }
+    close_cubin(&cubin);
     return true;
 }

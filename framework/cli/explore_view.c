@@ -53,17 +53,28 @@ static void write_covered(const struct hl_explore_found *f)
     write_lines("unseen    ", cover->unseen);
 }
 
-/* The weakest promise about CTAs under which the case ends. */
+static const char *ending(enum hl_answer under)
+{
+    return under == HL_ANSWER_PROVEN_FREE ? "ends" : under == HL_ANSWER_HANG ? "hangs" : "not decided";
+}
+
+/* Under which promises about CTAs the case ends; nothing where it does under none. */
 static void write_frontier(const struct hl_portfolio *p)
 {
-    if (!p->has_frontier)
+    if (hl_frontier_weakest(&p->frontier) == HL_PROMISE_COUNT)
         return;
-    printf("  progress   ends under %s, with room for %u CTAs on a GPU", promise_name(p->frontier),
-           p->cover.room);
-    if (p->frontier + 1 < HL_PROMISE_COUNT)
-        printf("; under %s %s", promise_name(p->frontier + 1),
-               p->is_decided ? "it hangs" : "it was not decided");
-    putchar('\n');
+    for (int i = 0; i < HL_PROMISE_COUNT; i++)
+        printf("%s%s %s", i ? ", " : "  progress   ", promise_name((enum hl_promise)i),
+               ending(p->frontier.under[i]));
+    printf("; room for %u CTAs on a GPU\n", p->cover.room);
+}
+
+static json_t *frontier_json(const struct hl_frontier *f)
+{
+    json_t *object = json_object();
+    for (int i = 0; i < HL_PROMISE_COUNT; i++)
+        json_object_set_new(object, promise_name((enum hl_promise)i), json_string(ending(f->under[i])));
+    return object;
 }
 
 static void write_walked(const struct hl_walked *w)
@@ -270,8 +281,8 @@ enum hl_status hl_explore_json(const struct hl_explore_found *f, json_t **ret_ob
     add_walked(object, &p->walked);
     json_object_set_new(object, "not_covered", lines_json(p->cover.notes));
     json_object_set_new(object, "unseen", lines_json(p->cover.unseen));
-    if (p->has_frontier)
-        json_object_set_new(object, "ends_under", json_string(promise_name(p->frontier)));
+    if (p->frontier.is_known)
+        json_object_set_new(object, "progress_frontier", frontier_json(&p->frontier));
     const enum hl_status status = p->answer == HL_ANSWER_HANG ? add_hang(object, f, error) : HL_STATUS_OK;
     if (status)
         json_decref(object);

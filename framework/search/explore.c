@@ -112,7 +112,14 @@ static void note_data(struct hl_search *x, const struct hl_level_item *item, uin
         x->wrong = (struct hl_step_to){ (uint32_t)item->number, (uint16_t)agent };
 }
 
-/* The loaded state has no step. */
+/* Without any promise, a CTA that polls in vain may be all that ever runs: nobody else has to. */
+static bool starves_others(const struct hl_space *s, uint32_t agent)
+{
+    return s->spec.promise == HL_PROMISE_UNFAIR && hl_space_is_running(&s->agent[agent]) &&
+           !s->agent[agent].flight && !s->started && s->footprint.n;
+}
+
+/* The loaded state has no step, or need not have another. */
 static void note_hang(struct hl_search *x, const struct hl_level_item *item)
 {
     if (hl_space_ended(x->space))
@@ -132,17 +139,20 @@ static enum hl_status expand_fully(struct hl_search *x, size_t first, size_t n)
     for (size_t i = first; i < first + n; i++) {
         const struct hl_level_item *item = &x->now.items[i];
         const uint32_t before = x->n_pending;
+        bool starves = false;
         hl_space_load(s, x->now.states + i * s->state_bytes);
         for (uint32_t agent = 0; agent < s->agents; agent++) {
-            if (!hl_space_step(s, agent))
+            if (!hl_space_step(s, agent)) {
+                starves |= starves_others(s, agent);
                 continue;
+            }
             note_data(x, item, agent);
             const struct hl_hash hash = hl_space_hash_after(s, item->hash);
             hl_visited_prefetch(&x->table, hash);
             x->pending[x->n_pending++] = (struct hl_pending_step){ hash, i, agent };
             hl_space_undo(s);
         }
-        if (x->n_pending == before)
+        if (x->n_pending == before || starves)
             note_hang(x, item);
     }
     for (uint32_t i = 0; i < x->n_pending; i++) {
@@ -162,10 +172,13 @@ static enum hl_status expand_reduced(struct hl_search *x, size_t i)
     const unsigned char *state = x->now.states + i * s->state_bytes;
     const struct hl_level_item *item = &x->now.items[i];
     uint32_t n = 0, first = 0;
+    bool starves = false;
     hl_space_load(s, state);
     for (uint32_t agent = 0; agent < s->agents; agent++) {
-        if (!hl_space_step(s, agent))
+        if (!hl_space_step(s, agent)) {
+            starves |= starves_others(s, agent);
             continue;
+        }
         note_data(x, item, agent);
         x->pending[n++] = (struct hl_pending_step){ hl_space_hash_after(s, item->hash), i, agent };
         const struct hl_footprint footprint = s->footprint;
@@ -176,7 +189,7 @@ static enum hl_status expand_reduced(struct hl_search *x, size_t i)
             break;
         }
     }
-    if (n == 0)
+    if (n == 0 || starves)
         note_hang(x, item);
     for (uint32_t k = first; k < n; k++) {
         const enum hl_status status = meet(x, state, x->pending[k].hash, item->number, x->pending[k].agent);

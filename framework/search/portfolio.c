@@ -5,7 +5,7 @@
 #include <string.h>
 #include "../scenario/scenario.h"
 
-enum { FRONTIER_S = 5, FIRST_STATES = 20000, FIRST_WALKS = 100, STEPS_MAX = 1000000 };
+enum { FIRST_STATES = 20000, FIRST_WALKS = 100, STEPS_MAX = 1000000 };
 
 struct state {
     const struct hl_config *config;
@@ -159,36 +159,6 @@ static enum hl_status search_payload(struct state *x, bool was_walking)
     return status;
 }
 
-/* Searches under weaker and weaker promises, until one does not do. */
-static enum hl_status find_frontier(struct state *x)
-{
-    struct hl_portfolio *p = x->out;
-    struct hl_explore_options o = x->options->explore;
-    struct hl_space_spec spec = p->cover.spec;
-    enum hl_status status = HL_STATUS_OK;
-    p->has_frontier = p->is_decided = true;
-    p->frontier = spec.promise;
-    o.keep_path = false;
-    o.seconds_max = FRONTIER_S;
-    while (!status && p->is_decided && p->frontier + 1 < HL_PROMISE_COUNT && !is_stopped(x)) {
-        struct hl_explored explored = { .answer = HL_ANSWER_PROVEN_FREE };
-        struct hl_space *space;
-        spec.promise = p->frontier + 1;
-        status = hl_space_create(&spec, &space, x->error);
-        if (status)
-            return status;
-        if (space->is_crowded) /* else it is as if all had room */
-            status = hl_explore(space, &o, &explored, x->error);
-        hl_space_destroy(space);
-        if (explored.answer == HL_ANSWER_HANG)
-            return status;
-        p->is_decided = explored.answer == HL_ANSWER_PROVEN_FREE;
-        if (p->is_decided)
-            p->frontier++;
-    }
-    return status;
-}
-
 enum hl_status hl_portfolio_run(const struct hl_config *config, const struct hl_portfolio_options *options,
                                 struct hl_portfolio *ret_portfolio, struct hl_error *error)
 {
@@ -213,8 +183,10 @@ enum hl_status hl_portfolio_run(const struct hl_config *config, const struct hl_
         was_walking = false;
         p.walked = (struct hl_walked){ 0 };
     }
-    if (!status && p.answer == HL_ANSWER_PROVEN_FREE)
-        status = find_frontier(&x);
+    const enum hl_answer ending =
+        p.answer == HL_ANSWER_HANG ? HL_ANSWER_HANG : hl_frontier_ending(&p.explored);
+    if (!status && ending != HL_ANSWER_BOUND_REACHED && !is_stopped(&x))
+        status = hl_frontier_find(&p.cover.spec, ending, &options->explore, &p.frontier, error);
     if (status)
         hl_portfolio_finish(&p);
     else

@@ -3,6 +3,7 @@
 #pragma once
 #include "checkpoint.h"
 #include "cover.h"
+#include "frontier.h"
 #include "story.h"
 #include "walk.h"
 
@@ -23,9 +24,7 @@ struct hl_portfolio {
     const char *payload;         /* that was searched last */
     uint32_t ctas;               /* of a rank, at most */
     struct hl_explored explored; /* of that payload */
-    bool has_frontier;           /* proven free of hangs: */
-    enum hl_promise frontier;    /* the weakest promise under which that was proven, too */
-    bool is_decided;             /* under the next weaker one, if there is one, it hangs */
+    struct hl_frontier frontier; /* of a proof, or a hang */
     struct hl_walked walked;
     uint64_t states; /* of all payloads */
     double seconds;

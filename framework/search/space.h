@@ -69,13 +69,16 @@ struct hl_space_host_program {
 };
 
 /* Which CTAs are sure to run on, from the strongest promise to the weakest: X(ID, name, doc). Those that have
- * started always are; they start kernel by kernel. */
+ * started are, but under the last; they start kernel by kernel. The models are those of Sorensen, Evrard and
+ * Donaldson, "GPU schedulers: how fair is fair enough?" (CONCUR 2018), and Sorensen et al., "Specifying and
+ * testing GPU workgroup progress models" (OOPSLA 2021). */
 #define HL_PROMISES(X) \
     X(HL_PROMISE_FAIR, "fair", "every CTA starts and runs on") \
     X(HL_PROMISE_LOBE, "lobe", "CTAs start in order, as long as the GPU has room") \
     X(HL_PROMISE_HSA_OBE, "hsa+obe", \
       "in any order as long as there is room; the first unfinished one always") \
-    X(HL_PROMISE_OBE, "obe", "in any order, as long as there is room")
+    X(HL_PROMISE_OBE, "obe", "in any order, as long as there is room") \
+    X(HL_PROMISE_UNFAIR, "unfair", "none: one that polls in vain may be all that ever runs")
 enum hl_promise { HL_PROMISES(HL_ENUMERATOR) HL_PROMISE_COUNT };
 
 struct hl_space_spec {

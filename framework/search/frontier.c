@@ -4,7 +4,9 @@
  * stronger ones, what hangs under one hangs under all weaker ones, and only what lies between is searched. */
 #include "frontier.h"
 
-enum { SECONDS = 5 }; /* a search */
+/* States of a search, so that a result does not depend on the machine: so many, or that share of what the
+ * case itself may take. Those of all orders are quick to take. */
+enum { STATES_MIN = 100000, SHARE = 500, ALL_ORDERS_TIMES = 10 };
 
 /* With wrong sums all was searched, too. */
 enum hl_answer hl_frontier_ending(const struct hl_explored *e)
@@ -39,12 +41,22 @@ static enum hl_status search_under(struct hl_space_spec *spec, enum hl_promise p
     spec->promise = promise;
     o.keep_path = false;
     o.checkpoint = NULL;
-    o.seconds_max = SECONDS;
+    o.seconds_max = 0;
+    o.states_max = options->states_max / SHARE > STATES_MIN ? options->states_max / SHARE : STATES_MIN;
     const enum hl_status status = search(spec, &o, ret_answer, error);
     if (status || promise != HL_PROMISE_UNFAIR || *ret_answer == HL_ANSWER_HANG)
         return status;
     o.reduce = false;
+    o.states_max *= ALL_ORDERS_TIMES;
     return search(spec, &o, ret_answer, error);
+}
+
+/* Is it worth a search? What was not decided under one promise will not be under a weaker one, but for the
+ * last, where the first CTA that polls in vain decides. */
+static bool is_open(enum hl_promise promise, enum hl_answer under_stronger)
+{
+    return under_stronger == HL_ANSWER_PROVEN_FREE ||
+           (under_stronger == HL_ANSWER_BOUND_REACHED && promise == HL_PROMISE_UNFAIR);
 }
 
 enum hl_status hl_frontier_find(const struct hl_space_spec *spec, enum hl_answer answer,
@@ -58,12 +70,12 @@ enum hl_status hl_frontier_find(const struct hl_space_spec *spec, enum hl_answer
     f.under[own] = answer;
     for (int i = own + 1; i < HL_PROMISE_COUNT && !status; i++) {
         f.under[i] = f.under[i - 1];
-        if (f.under[i] != HL_ANSWER_HANG)
+        if (is_open((enum hl_promise)i, f.under[i - 1]))
             status = search_under(&at, (enum hl_promise)i, options, &f.under[i], error);
     }
     for (int i = own - 1; i >= 0 && !status; i--) {
         f.under[i] = f.under[i + 1];
-        if (f.under[i] != HL_ANSWER_PROVEN_FREE)
+        if (f.under[i] == HL_ANSWER_HANG)
             status = search_under(&at, (enum hl_promise)i, options, &f.under[i], error);
     }
     if (!status)

@@ -36,6 +36,7 @@ static void make_page(void)
     hl_page_init(page, (uint32_t)getpid(), (enum hl_page_detail)atoi(getenv(HL_WATCH_DETAIL)), now_ns());
     snprintf(page->command, sizeof page->command, "fake_watched");
     page->rank = getenv("RANK") ? atoi(getenv("RANK")) : -1;
+    hl_snapshot_allow(&page->snapshot);
     atomic_store(&page->state, HL_PAGE_WATCHING);
 }
 

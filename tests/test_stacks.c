@@ -10,7 +10,7 @@ static void want_frame(const char *function)
 {
     struct hl_process_stacks stacks;
     await_state(target, 'S');
-    hl_stacks_collect(target, HL_STACK_LIMITS, &stacks);
+    hl_stacks_collect(target, HL_STACK_LIMITS, NULL, &stacks);
     char *text = text_of(&stacks);
     cr_assert_eq(stacks.why_not[0], 0, "%s", text);
     const struct hl_frame *frame = find(&stacks.threads[0], function);
@@ -76,7 +76,7 @@ Test(stacks, a_futex_and_its_system_call, .timeout = 20)
     struct hl_process_stacks stacks;
     start(waits_on_a_futex);
     want_frame("waits_on_a_futex");
-    hl_stacks_collect(target, HL_STACK_LIMITS, &stacks);
+    hl_stacks_collect(target, HL_STACK_LIMITS, NULL, &stacks);
     cr_assert_eq(stacks.threads[0].syscall, SYS_futex);
     hl_stacks_finish(&stacks);
     stop();
@@ -120,7 +120,7 @@ Test(stacks, a_deep_recursion_is_cut_and_says_so, .timeout = 20)
     struct hl_process_stacks stacks;
     start(recurses);
     await_state(target, 'S');
-    hl_stacks_collect(target, HL_STACK_LIMITS, &stacks);
+    hl_stacks_collect(target, HL_STACK_LIMITS, NULL, &stacks);
     cr_assert_eq(stacks.threads[0].n_frames, HL_STACK_LIMITS.frames);
     cr_assert(find(&stacks.threads[0], "goes_deeper"));
     cr_assert_str_eq(stacks.threads[0].why_not, "more frames than are kept");
@@ -151,7 +151,7 @@ Test(stacks, many_threads_are_all_seen_or_counted, .timeout = 20)
     struct hl_process_stacks stacks;
     start(makes_threads);
     await_state(target, 'S');
-    hl_stacks_collect(target, HL_STACK_LIMITS, &stacks);
+    hl_stacks_collect(target, HL_STACK_LIMITS, NULL, &stacks);
     cr_assert_eq(stacks.n_threads, 41);
     cr_assert_eq(stacks.threads[0].tid, target, "the main thread comes first");
     for (int i = 1; i < stacks.n_threads; i++) {
@@ -159,7 +159,7 @@ Test(stacks, many_threads_are_all_seen_or_counted, .timeout = 20)
         cr_assert_str_eq(stacks.threads[i].name, "sleeper");
     }
     hl_stacks_finish(&stacks);
-    hl_stacks_collect(target, (struct hl_stack_limits){ .threads = 10, .frames = 5, .time_ms = 1000 },
+    hl_stacks_collect(target, (struct hl_stack_limits){ .threads = 10, .frames = 5, .time_ms = 1000 }, NULL,
                       &stacks);
     cr_assert_eq(stacks.n_threads, 10);
     cr_assert_eq(stacks.threads_left_out, 31);
@@ -183,7 +183,7 @@ Test(stacks, a_stripped_program, .timeout = 20)
     struct hl_process_stacks stacks;
     start(becomes_a_stripped_program);
     for (int i = 0; i < 1000; i++) {
-        hl_stacks_collect(target, HL_STACK_LIMITS, &stacks);
+        hl_stacks_collect(target, HL_STACK_LIMITS, NULL, &stacks);
         if (strcmp(stacks.name, "sleep") == 0 && stacks.threads[0].state == 'S')
             break;
         hl_stacks_finish(&stacks);
@@ -233,7 +233,7 @@ Test(stacks, the_driver_call_that_blocks_and_who_made_it, .timeout = 20)
     cr_assert_eq(system(command), 0);
     start(launches_and_waits);
     await_state(target, 'S');
-    hl_stacks_collect(target, HL_STACK_LIMITS, &stacks);
+    hl_stacks_collect(target, HL_STACK_LIMITS, NULL, &stacks);
     char *text = text_of(&stacks);
     const struct hl_thread_stack *thread = &stacks.threads[0];
     cr_assert_geq(thread->driver_frame, 0, "%s", text);

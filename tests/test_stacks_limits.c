@@ -15,7 +15,7 @@ Test(stacks, a_zombie, .timeout = 20)
     struct hl_process_stacks stacks;
     start(ends);
     await_state(target, 'Z');
-    hl_stacks_collect(target, HL_STACK_LIMITS, &stacks);
+    hl_stacks_collect(target, HL_STACK_LIMITS, NULL, &stacks);
     char *text = text_of(&stacks);
     cr_assert(strstr(text, "it has ended, and its parent has not noticed yet"), "%s", text);
     free(text);
@@ -29,7 +29,7 @@ Test(stacks, a_process_that_is_gone, .timeout = 20)
     struct hl_process_stacks stacks;
     start(ends);
     stop();
-    hl_stacks_collect(target, HL_STACK_LIMITS, &stacks);
+    hl_stacks_collect(target, HL_STACK_LIMITS, NULL, &stacks);
     cr_assert_str_eq(stacks.why_not, "there is no such process any more");
     cr_assert_eq(stacks.n_threads, 0);
     hl_stacks_finish(&stacks);
@@ -58,7 +58,7 @@ Test(stacks, a_process_that_ends_meanwhile, .timeout = 60)
         int status;
         start(ends_soon);
         nap_ms(i % 6);
-        hl_stacks_collect(target, HL_STACK_LIMITS, &stacks);
+        hl_stacks_collect(target, HL_STACK_LIMITS, NULL, &stacks);
         free(text_of(&stacks));
         hl_stacks_finish(&stacks);
         cr_assert_eq(waitpid(target, &status, 0), target);
@@ -87,7 +87,7 @@ Test(stacks, a_process_of_another_user, .timeout = 20)
         struct hl_process_stacks stacks;
         if (setgid(65534) < 0 || setuid(65534) < 0)
             _exit(1);
-        hl_stacks_collect(target, HL_STACK_LIMITS, &stacks);
+        hl_stacks_collect(target, HL_STACK_LIMITS, NULL, &stacks);
         char *text = text_of(&stacks);
         _exit(write(text_pipe[1], text, strlen(text)) < 0);
     }
@@ -114,7 +114,7 @@ Test(stacks, a_process_that_a_debugger_holds, .timeout = 20)
     char byte;
     cr_assert_eq(read(ready[0], &byte, 1), 1);
     struct hl_process_stacks stacks;
-    hl_stacks_collect(target, HL_STACK_LIMITS, &stacks);
+    hl_stacks_collect(target, HL_STACK_LIMITS, NULL, &stacks);
     char expected[64];
     snprintf(expected, sizeof expected, "process %d traces it already", debugger);
     cr_assert(strstr(stacks.threads[0].why_not, expected), "%s", stacks.threads[0].why_not);
@@ -143,7 +143,7 @@ Test(stacks, a_thread_that_cannot_be_stopped_is_not_waited_for, .timeout = 20)
     await_state(target, 'D');
     struct timespec from, to;
     clock_gettime(CLOCK_MONOTONIC, &from);
-    hl_stacks_collect(target, HL_STACK_LIMITS, &stacks);
+    hl_stacks_collect(target, HL_STACK_LIMITS, NULL, &stacks);
     clock_gettime(CLOCK_MONOTONIC, &to);
     cr_assert_lt((double)(to.tv_sec - from.tv_sec) + 1e-9 * (double)(to.tv_nsec - from.tv_nsec), 0.9);
     cr_assert(strstr(stacks.threads[0].why_not, "it sleeps uninterruptibly in the kernel"), "%s",
@@ -164,7 +164,7 @@ Test(stacks, a_stopped_process_stays_stopped, .timeout = 20)
     await_state(target, 'S');
     kill(target, SIGSTOP);
     await_state(target, 'T');
-    hl_stacks_collect(target, HL_STACK_LIMITS, &stacks);
+    hl_stacks_collect(target, HL_STACK_LIMITS, NULL, &stacks);
     cr_assert(find(&stacks.threads[0], "sleeps"));
     hl_stacks_finish(&stacks);
     await_state(target, 'T');
@@ -196,7 +196,7 @@ Test(stacks, no_signal_is_lost, .timeout = 100)
     for (int i = 1; i <= 50; i++) {
         struct hl_process_stacks stacks;
         kill(target, SIGUSR1);
-        hl_stacks_collect(target, HL_STACK_LIMITS, &stacks);
+        hl_stacks_collect(target, HL_STACK_LIMITS, NULL, &stacks);
         hl_stacks_finish(&stacks);
         for (int wait = 0; wait < 2000 && atomic_load(shared) < i; wait++)
             nap_ms(1);
@@ -209,7 +209,7 @@ Test(stacks, a_full_disk_is_an_error, .timeout = 20)
 {
     struct hl_process_stacks stacks;
     start(sleeps);
-    hl_stacks_collect(target, HL_STACK_LIMITS, &stacks);
+    hl_stacks_collect(target, HL_STACK_LIMITS, NULL, &stacks);
     FILE *full = fopen("/dev/full", "w");
     cr_assert(full);
     setvbuf(full, NULL, _IONBF, 0);

@@ -94,6 +94,19 @@ Test(watch_command, a_stall_is_reported_kept_and_ended)
     command_said(&c, "What each process's host was doing");
 }
 
+/* As in a container: the program's threads are asked by a signal. */
+Test(watch_command, where_nothing_may_be_traced_stacks_come_from_inside)
+{
+    char line[PATH_MAX];
+    snprintf(line, sizeof line,
+             "%s/tests/without_ptrace %s/framework/cli/hanglab watch -t 300ms -k --out o -- ./fake stall",
+             getenv("HANGLAB_BUILD"), getenv("HANGLAB_BUILD"));
+    command_expect(&c, line, 1);
+    command_expect(&c, "grep -q 'nanosleep' o/evidence/watch-fake/0/stacks/rank0.txt", 0);
+    command_expect(&c, "grep -q 'beat at .*fake_watched.c' o/evidence/watch-fake/0/stacks/rank0.txt", 0);
+    command_expect(&c, "grep -q 'no permission' o/evidence/watch-fake/0/stacks/rank0.txt", 1);
+}
+
 Test(watch_command, what_goes_on_was_slow_and_no_hang)
 {
     command_expect(&c, "hanglab watch -t 300ms --out o -- ./fake resume", 5);

@@ -53,7 +53,7 @@ void hl_collect_threads(const struct hl_probe *probe, struct hl_evidence *eviden
         struct hl_process_stacks stacks;
         if (pid == 0 || evidence->rank[first].threads)
             continue;
-        hl_stacks_collect(pid, HL_STACK_LIMITS, &stacks);
+        hl_stacks_collect(pid, HL_STACK_LIMITS, NULL, &stacks);
         for (int r = first; r < evidence->ranks; r++)
             if (places[r].pid == pid)
                 evidence->rank[r].threads = text_of_rank(&stacks, places, evidence->ranks, r);

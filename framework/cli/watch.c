@@ -167,7 +167,7 @@ static void collect_process(const struct watch *w, const struct hl_watched *watc
 }
 
 /* All threads of a process, as text. */
-static char *read_stack(pid_t pid)
+static char *read_stack(const struct hl_watched *watched)
 {
     char *text = NULL;
     size_t size;
@@ -175,7 +175,8 @@ static char *read_stack(pid_t pid)
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return NULL;
-    hl_stacks_collect((int)pid, HL_STACK_LIMITS, &stacks);
+    struct hl_page *page = (struct hl_page *)(uintptr_t)watched->page;
+    hl_stacks_collect((int)watched->pid, HL_STACK_LIMITS, &page->snapshot, &stacks);
     hl_stacks_write(&stacks, out);
     hl_stacks_finish(&stacks);
     return fclose(out) == 0 ? text : NULL;
@@ -214,7 +215,7 @@ static bool collect(struct watch *w)
         struct hl_watch_process *process = &r->processes[r->n];
         collect_process(w, &w->job.watched[r->n], r->n, process);
         const uint64_t stack_ns = now_ns();
-        process->stack = read_stack(w->job.watched[r->n].pid);
+        process->stack = read_stack(&w->job.watched[r->n]);
         r->stacks_ns += now_ns() - stack_ns;
         const struct hl_stall *stall = &process->device.stall;
         const uint64_t for_ns = stall->kind ? process->device.time_ns - stall->since_ns : 0;

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include "../host/snapshot.h"
 #include "../known/known.h"
 #include "apis.h"
 
@@ -176,6 +177,7 @@ struct hl_page {
     _Atomic uint32_t state;
     int rank; /* as the launcher of the job numbers it; -1: not known */
     char command[256];
+    struct hl_snapshot snapshot;   /* of a thread that may not be traced */
     char why[256];                 /* BLIND, or what of the detail is missing */
     _Atomic uint64_t beat_ns;      /* the watchdog thread has last looked at all streams */
     _Atomic uint64_t threshold_ns; /* as learned */

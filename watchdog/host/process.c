@@ -110,7 +110,7 @@ static void say_why_refused(int pid, int error, struct hl_thread_stack *thread)
     else if (tracer)
         snprintf(thread->why_not, sizeof thread->why_not, "process %d traces it already, such as a debugger",
                  tracer);
-    else if (error == EPERM)
+    else if (error == EPERM && (thread->forbidden = true))
         snprintf(thread->why_not, sizeof thread->why_not,
                  "no permission: another user's, or Yama's; see hanglab doctor");
     else

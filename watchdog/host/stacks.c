@@ -40,7 +40,18 @@ static bool list_threads(struct hl_stack_limits limits, struct hl_process_stacks
     return true;
 }
 
-static void unwind_threads(struct hl_stack_limits limits, uint64_t deadline_ns,
+static void ask_thread(struct hl_snapshot *snapshot, struct hl_stack_limits limits, uint64_t deadline_ns,
+                       struct hl_process_stacks *stacks, struct hl_thread_stack *thread)
+{
+    if (!snapshot || !thread->forbidden ||
+        !hl_snapshot_take(snapshot, stacks->pid, thread->tid, deadline_ns, thread->why_not,
+                          sizeof thread->why_not))
+        return;
+    thread->why_not[0] = '\0';
+    hl_unwind_thread(stacks->symbols, snapshot, limits.frames, deadline_ns, thread);
+}
+
+static void unwind_threads(struct hl_stack_limits limits, struct hl_snapshot *snapshot, uint64_t deadline_ns,
                            struct hl_process_stacks *stacks)
 {
     struct hl_held_thread *held = calloc((size_t)stacks->n_threads, sizeof held[0]);
@@ -53,7 +64,9 @@ static void unwind_threads(struct hl_stack_limits limits, uint64_t deadline_ns,
         hl_process_hold(stacks->pid, deadline_ns, &stacks->threads[i], &held[i]);
     for (int i = 0; i < stacks->n_threads; i++) {
         if (held[i].stopped)
-            hl_unwind_thread(stacks->symbols, limits.frames, deadline_ns, &stacks->threads[i]);
+            hl_unwind_thread(stacks->symbols, NULL, limits.frames, deadline_ns, &stacks->threads[i]);
+        else
+            ask_thread(snapshot, limits, deadline_ns, stacks, &stacks->threads[i]);
         hl_process_let_go(&held[i]);
     }
     stacks->stopped_ms = (double)(hl_process_now_ns() - from_ns) / 1e6;
@@ -62,6 +75,7 @@ static void unwind_threads(struct hl_stack_limits limits, uint64_t deadline_ns,
 
 struct job {
     struct hl_stack_limits limits;
+    struct hl_snapshot *snapshot;
     struct hl_process_stacks *stacks;
 };
 
@@ -81,7 +95,7 @@ static void *collect(void *user)
                             : "its memory map cannot be read");
         return NULL;
     }
-    unwind_threads(job->limits, deadline_ns, stacks);
+    unwind_threads(job->limits, job->snapshot, deadline_ns, stacks);
     for (int i = 0; i < stacks->n_threads; i++)
         hl_unwind_name(stacks->symbols, &stacks->threads[i], deadline_ns);
     return NULL;
@@ -89,9 +103,10 @@ static void *collect(void *user)
 
 /* In a thread of its own: the kernel frees whatever a tracer still holds when it ends, a thread that never
  * stopped included. Signals of the program are not for it. */
-void hl_stacks_collect(int pid, struct hl_stack_limits limits, struct hl_process_stacks *ret_stacks)
+void hl_stacks_collect(int pid, struct hl_stack_limits limits, struct hl_snapshot *snapshot,
+                       struct hl_process_stacks *ret_stacks)
 {
-    struct job job = { .limits = limits, .stacks = ret_stacks };
+    struct job job = { .limits = limits, .snapshot = snapshot, .stacks = ret_stacks };
     pthread_t thread;
     sigset_t all, before;
     *ret_stacks = (struct hl_process_stacks){ .pid = pid };

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include "snapshot.h"
 
 struct hl_frame {
     uint64_t pc;
@@ -26,6 +27,7 @@ struct hl_thread_stack {
     char wchan[64];          /* kernel function that it sleeps in; "" where not known */
     int syscall;             /* that it is inside; -1: none, or not known */
     char why_not[96];        /* "", or why there is no stack, or why it ends early */
+    bool forbidden;          /* it may not be traced */
     struct hl_frame *frames; /* innermost first */
     int n_frames;
     /* Where it is inside the CUDA driver: the entry point (cuStreamSynchronize), and the first frame outside
@@ -54,9 +56,11 @@ struct hl_stack_limits {
 #define HL_STACK_LIMITS ((struct hl_stack_limits){ .threads = 256, .frames = 64, .time_ms = 1000 })
 
 /* Never fails as a whole: `why_not` says what is missing. The target goes on afterwards as if nothing had
- * been, but that a few calls (epoll_wait, sigtimedwait) may return EINTR. All in the calling thread.
+ * been, but that a few calls (epoll_wait, sigtimedwait) may return EINTR. A thread that may not be traced is
+ * asked by a signal where the process allows that (`snapshot`, which both have mapped; NULL: it does not).
  * The caller calls hl_stacks_finish(). */
-void hl_stacks_collect(int pid, struct hl_stack_limits limits, struct hl_process_stacks *ret_stacks);
+void hl_stacks_collect(int pid, struct hl_stack_limits limits, struct hl_snapshot *snapshot,
+                       struct hl_process_stacks *ret_stacks);
 void hl_stacks_finish(struct hl_process_stacks *stacks);
 
 /* "function at file:line", or as much of it as is known. */

@@ -18,21 +18,48 @@
 static const Dwfl_Callbacks callbacks = { .find_elf = dwfl_linux_proc_find_elf,
                                           .find_debuginfo = dwfl_build_id_find_debuginfo };
 
+struct symbols {
+    Dwfl *dwfl;
+    const struct hl_snapshot *snapshot; /* that is being unwound; NULL: a thread that is held */
+};
+
 /* libdwfl's own attachment asserts that no thread it reads ever vanishes (linux-pid-attach.c, elfutils
  * 0.188), so memory and registers of the held threads are read here. */
 static bool read_word(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *ret_word, void *user)
 {
-    (void)user;
+    const struct hl_snapshot *snapshot = ((const struct symbols *)user)->snapshot;
+    if (snapshot) {
+        const uint64_t at = address - snapshot->stack_at;
+        const bool there = address >= snapshot->stack_at && at + sizeof *ret_word <= snapshot->stack_bytes;
+        if (there)
+            memcpy(ret_word, snapshot->stack + at, sizeof *ret_word);
+        return there;
+    }
     struct iovec to = { ret_word, sizeof *ret_word },
                  from = { (void *)(uintptr_t)address, sizeof *ret_word }; // NOLINT: another address space
     return process_vm_readv(dwfl_pid(dwfl), &to, 1, &from, 1, 0) == sizeof *ret_word;
 }
 
+static bool set_registers_of(Dwfl_Thread *thread, const struct hl_snapshot *snapshot)
+{
+    Dwarf_Word dwarf[HL_SNAPSHOT_REGISTERS];
+    for (int i = 0; i < HL_SNAPSHOT_REGISTERS; i++)
+        dwarf[i] = snapshot->registers[i];
+#if defined __x86_64__
+    return dwfl_thread_state_registers(thread, 0, 17, dwarf);
+#else
+    dwfl_thread_state_register_pc(thread, dwarf[32]);
+    return dwfl_thread_state_registers(thread, 0, 32, dwarf);
+#endif
+}
+
 static bool set_registers(Dwfl_Thread *thread, void *user)
 {
+    const struct hl_snapshot *snapshot = ((const struct symbols *)user)->snapshot;
     struct user_regs_struct regs;
     struct iovec to = { &regs, sizeof regs };
-    (void)user;
+    if (snapshot)
+        return set_registers_of(thread, snapshot);
     if (ptrace(PTRACE_GETREGSET, dwfl_thread_tid(thread), (void *)NT_PRSTATUS, &to) < 0)
         return false;
 #if defined __x86_64__ /* in the order of DWARF (System V ABI for AMD64, figure 3.36) */
@@ -61,7 +88,8 @@ static pid_t no_thread(Dwfl *dwfl, void *user, void **thread_argument)
 
 static bool this_thread(Dwfl *dwfl, pid_t tid, void *user, void **thread_argument)
 {
-    (void)dwfl, (void)tid, (void)user, (void)thread_argument;
+    (void)dwfl, (void)tid;
+    *thread_argument = user;
     return true;
 }
 
@@ -72,16 +100,23 @@ static const Dwfl_Thread_Callbacks held_threads = { .next_thread = no_thread,
 
 void *hl_unwind_open(int pid, int *ret_error)
 {
-    Dwfl *dwfl = dwfl_begin(&callbacks);
-    *ret_error = dwfl ? dwfl_linux_proc_report(dwfl, pid) : ENOMEM;
-    if (*ret_error == 0 && dwfl_report_end(dwfl, NULL, NULL) == 0 &&
-        dwfl_attach_state(dwfl, NULL, pid, &held_threads, NULL))
-        return dwfl;
-    dwfl_end(dwfl);
+    struct symbols *symbols = calloc(1, sizeof *symbols);
+    if (symbols)
+        symbols->dwfl = dwfl_begin(&callbacks);
+    *ret_error = symbols && symbols->dwfl ? dwfl_linux_proc_report(symbols->dwfl, pid) : ENOMEM;
+    if (*ret_error == 0 && dwfl_report_end(symbols->dwfl, NULL, NULL) == 0 &&
+        dwfl_attach_state(symbols->dwfl, NULL, pid, &held_threads, symbols))
+        return symbols;
+    if (symbols)
+        hl_unwind_close(symbols);
     return NULL;
 }
 
-void hl_unwind_close(void *symbols) { dwfl_end(symbols); }
+void hl_unwind_close(void *symbols)
+{
+    dwfl_end(((struct symbols *)symbols)->dwfl);
+    free(symbols);
+}
 
 struct walk {
     struct hl_thread_stack *thread;
@@ -118,15 +153,18 @@ static int take_frame(Dwfl_Frame *state, void *user)
     return DWARF_CB_OK;
 }
 
-void hl_unwind_thread(void *symbols, int frames_max, uint64_t deadline_ns, struct hl_thread_stack *thread)
+void hl_unwind_thread(void *user, const struct hl_snapshot *snapshot, int frames_max, uint64_t deadline_ns,
+                      struct hl_thread_stack *thread)
 {
+    struct symbols *symbols = user;
     struct walk walk = { .thread = thread, .frames_max = frames_max, .deadline_ns = deadline_ns };
     thread->frames = calloc((size_t)frames_max, sizeof thread->frames[0]);
     if (!thread->frames) {
         end_early(thread, "out of memory");
         return;
     }
-    if (dwfl_getthread_frames(symbols, thread->tid, take_frame, &walk) < 0 && !thread->why_not[0])
+    symbols->snapshot = snapshot;
+    if (dwfl_getthread_frames(symbols->dwfl, thread->tid, take_frame, &walk) < 0 && !thread->why_not[0])
         snprintf(thread->why_not, sizeof thread->why_not, "no further: %.64s", dwfl_errmsg(-1));
 }
 
@@ -200,9 +238,10 @@ static void find_driver_call(struct hl_thread_stack *thread)
         thread->driver_frame = entry;
 }
 
-void hl_unwind_name(void *symbols, struct hl_thread_stack *thread, uint64_t deadline_ns)
+void hl_unwind_name(void *user, struct hl_thread_stack *thread, uint64_t deadline_ns)
 {
+    const struct symbols *symbols = user;
     for (int i = 0; i < thread->n_frames; i++)
-        name_frame(symbols, hl_process_now_ns() < deadline_ns, &thread->frames[i]);
+        name_frame(symbols->dwfl, hl_process_now_ns() < deadline_ns, &thread->frames[i]);
     find_driver_call(thread);
 }

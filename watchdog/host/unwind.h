@@ -7,8 +7,9 @@
 void *hl_unwind_open(int pid, int *ret_error);
 void hl_unwind_close(void *symbols);
 
-/* Frames of a stopped thread, by their pcs alone. */
-void hl_unwind_thread(void *symbols, int frames_max, uint64_t deadline_ns, struct hl_thread_stack *thread);
+/* Frames of a stopped thread, or of a snapshot of one, by their pcs alone. */
+void hl_unwind_thread(void *symbols, const struct hl_snapshot *snapshot, int frames_max, uint64_t deadline_ns,
+                      struct hl_thread_stack *thread);
 
 /* Names, lines, and where the CUDA driver was entered; the thread may run again by then. Lines are left out
  * once the deadline is over. */

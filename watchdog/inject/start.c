@@ -112,6 +112,7 @@ void hl_watch_this_process(void)
     page->rank = rank_of_process();
     page->serves_memory = 1;
     read_command(page->command, sizeof page->command);
+    hl_snapshot_allow(&page->snapshot);
     hl_watcher_start(page, folder);
     atexit(at_exit);
 }

@@ -134,6 +134,19 @@ Test(watch_command, a_stopped_program_is_no_hang)
     cr_assert_str_empty(c.err);
 }
 
+/* Ctrl-Z, and later fg: the supervisor has not seen that the program was stopped. */
+Test(watch_command, a_job_that_was_stopped_with_its_supervisor_is_no_hang)
+{
+    char line[PATH_MAX];
+    snprintf(line, sizeof line,
+             "%s/framework/cli/hanglab watch -t 200ms --out o -- ./fake idle & p=$!; sleep 0.3; "
+             "child=$(cat /proc/$p/task/$p/children); kill -STOP $p $child; sleep 2; kill -CONT $child $p; "
+             "wait $p",
+             getenv("HANGLAB_BUILD"));
+    command_expect(&c, line, 6);
+    cr_assert_str_empty(c.err);
+}
+
 /* Two ranks of one job, in the order of their launcher, in one bundle. */
 Test(watch_command, all_processes_of_a_job_are_in_one_report)
 {

@@ -24,6 +24,7 @@
 
 #define TICK_NS 2000000
 #define LOOK_NS 50000000u
+#define AWAY_NS 100000000u
 /* `auto`: so many times the longest time that a process went without progress and then went on, between these
  * two. What goes on is healthy, so the threshold grows with what the program does. */
 #define AUTO_FACTOR 10
@@ -332,12 +333,22 @@ static int status_of_command(int status)
     return WEXITSTATUS(status) < 128 ? WEXITSTATUS(status) : 2;
 }
 
+/* Whoever stopped or starved us (Ctrl-Z stops a whole job) did so to all: they get time to come back. */
+static void forgive(struct watch *w, uint64_t at_ns)
+{
+    for (int i = 0; i < w->job.n; i++)
+        w->job.watched[i].stopped_ns = at_ns;
+}
+
 static int supervise(struct watch *w)
 {
     int status = 0;
-    uint64_t looked_ns = 0;
+    uint64_t looked_ns = 0, ticked_ns = now_ns();
     while (!hl_job_reap(&w->job, &status)) {
         const uint64_t at_ns = now_ns();
+        if (at_ns - ticked_ns > AWAY_NS)
+            forgive(w, at_ns);
+        ticked_ns = at_ns;
         if (asked_to_end) {
             kill(w->job.pid, asked_to_end);
             asked_to_end = 0;

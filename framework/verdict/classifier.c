@@ -196,25 +196,6 @@ static bool decide_host_blocked(const struct hl_evidence *evidence, struct hl_fi
     return true;
 }
 
-/* The host is held where nothing of the program's order holds it: whatever else is so, that comes first. */
-static bool decide_host_held(const struct hl_evidence *evidence, struct hl_finding *finding)
-{
-    char text[HL_WAIT_TEXT_MAX];
-    const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_NOT_ISSUED, finding, text);
-    const struct hl_rank_evidence *source = slot ? &evidence->rank[slot->source] : NULL;
-    if (!slot || !source->waits || hl_host_waits_its_turn(source->wait))
-        return false;
-    finding->culprit.rank = slot->source;
-    static const char *const waits[] = {
-        [HL_HOST_WAIT_THREAD] = "waits for its thread, which is still at another rank's launches",
-        [HL_HOST_WAIT_DEVICE] = "waits until no kernel runs in its context",
-        [HL_HOST_WAIT_SIGNAL] = "is stopped",
-    };
-    hl_say(finding, "%s, whose host, in op %u, %s before it issues that call", text, source->op,
-           waits[source->wait]);
-    return true;
-}
-
 static bool decide_stream_stalled(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
     char text[HL_WAIT_TEXT_MAX];
@@ -306,7 +287,8 @@ static const struct row hang_rows[] = {
     { HL_CAUSE_FOREIGN_KERNEL, hl_decide_foreign_kernel },
     { HL_CAUSE_TOOL_INDUCED, hl_decide_tool },
     { HL_CAUSE_DRIVER_STALL, hl_decide_driver_stall },
-    { HL_CAUSE_PEER_HOST_BLOCKED, decide_host_held },
+    { HL_CAUSE_DRIVER_STALL, hl_decide_driver_call },
+    { HL_CAUSE_PEER_HOST_BLOCKED, hl_decide_host_held },
     { HL_CAUSE_STALE_ADDRESS, hl_decide_stale_address },
     { HL_CAUSE_SHARED_WORKSPACE, hl_decide_shared_workspace },
     { HL_CAUSE_SHAPE_MISMATCH, hl_decide_split_paths },

@@ -41,6 +41,8 @@ bool hl_decide_wrong_group(const struct hl_evidence *evidence, struct hl_finding
 bool hl_decide_foreign_kernel(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_tool(const struct hl_evidence *evidence, struct hl_finding *finding);
 bool hl_decide_driver_stall(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_driver_call(const struct hl_evidence *evidence, struct hl_finding *finding);
+bool hl_decide_host_held(const struct hl_evidence *evidence, struct hl_finding *finding);
 
 /* Workspaces that are not what a rank takes them for; see workspace.c. */
 bool hl_decide_shared_workspace(const struct hl_evidence *evidence, struct hl_finding *finding);

@@ -1,6 +1,8 @@
 /* Hangs that come from outside of the calls: a barrier of other ranks, a kernel of somebody else, a tool. */
+#include "../../watchdog/cupti/apis.h"
 #include "findings.h"
 #include "waits.h"
+#include <stdio.h>
 
 bool hl_decide_wrong_group(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
@@ -75,6 +77,81 @@ bool hl_decide_driver_stall(const struct hl_evidence *evidence, struct hl_findin
         return true;
     }
     return false;
+}
+
+/*
+ * Hosts that are held
+ */
+
+/* The watched driver call that its thread is inside; HL_API_NONE: none, or one that returns by itself. */
+static enum hl_api driver_call_of(const struct hl_rank_evidence *rank)
+{
+    return rank->driver_call[0] ? hl_api_of_name(rank->driver_call) : HL_API_NONE;
+}
+
+static void describe_driver_call(const struct hl_rank_evidence *rank, char *text, size_t size)
+{
+    snprintf(text, size, "inside %s%s%s", rank->driver_call, rank->called_by[0] ? ", called by " : "",
+             rank->called_by);
+}
+
+/* Nothing is in flight that an allocation or a module load could wait for. */
+bool hl_decide_driver_call(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    int held = -1;
+    for (int r = 0; r < evidence->ranks; r++) {
+        const struct hl_rank_evidence *rank = &evidence->rank[r];
+        if (rank->n_pending > 0 || rank->residency.foreign > 0)
+            return false;
+        const enum hl_api api = driver_call_of(rank);
+        if (held < 0 && api != HL_API_NONE && hl_api_kind(api) == HL_API_BLOCKING)
+            held = r;
+    }
+    if (held < 0)
+        return false;
+    char text[HL_WAIT_TEXT_MAX];
+    describe_driver_call(&evidence->rank[held], text, sizeof text);
+    finding->culprit.rank = held;
+    finding->culprit.op = evidence->rank[held].op;
+    hl_say(finding,
+           "no call is in flight, and the host of rank %d does not come back from the driver: it is %s", held,
+           text);
+    return true;
+}
+
+/* What holds a host where nothing of its program's order does. False: nothing is known to. */
+static bool describe_hold(const struct hl_rank_evidence *rank, char *text, size_t size)
+{
+    static const char *const waits[HL_HOST_WAIT_COUNT] = {
+        [HL_HOST_WAIT_THREAD] = "waits for its thread, which is still at another rank's launches",
+        [HL_HOST_WAIT_DEVICE] = "waits until no kernel runs in its context",
+        [HL_HOST_WAIT_SIGNAL] = "is stopped",
+    };
+    char call[HL_WAIT_TEXT_MAX];
+    const bool told = rank->waits && !hl_host_waits_its_turn(rank->wait);
+    const bool in_call = driver_call_of(rank) != HL_API_NONE;
+    if (!told && (!in_call || rank->waits))
+        return false;
+    describe_driver_call(rank, call, sizeof call);
+    if (told)
+        snprintf(text, size, "%s%s%s%s", waits[rank->wait], in_call ? " (" : "", in_call ? call : "",
+                 in_call ? ")" : "");
+    else
+        snprintf(text, size, "is %s, and does not come back", call);
+    return true;
+}
+
+/* Whatever else is so, that comes first. */
+bool hl_decide_host_held(const struct hl_evidence *evidence, struct hl_finding *finding)
+{
+    char text[HL_WAIT_TEXT_MAX], hold[2 * HL_WAIT_TEXT_MAX];
+    const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_NOT_ISSUED, finding, text);
+    const struct hl_rank_evidence *source = slot ? &evidence->rank[slot->source] : NULL;
+    if (!slot || !describe_hold(source, hold, sizeof hold))
+        return false;
+    finding->culprit.rank = slot->source;
+    hl_say(finding, "%s, whose host, in op %u, %s before it issues that call", text, source->op, hold);
+    return true;
 }
 
 /* One rank's kernel runs and waits, another's is not let start. */

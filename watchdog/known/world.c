@@ -350,6 +350,7 @@ static void look_at_host(struct hl_known_group *g, int rank, const struct hl_pag
     e->host = atomic_load(&page->state) == HL_PAGE_ENDED ? HL_HOST_EXITED
               : t                                        ? HL_HOST_BLOCKED
                                                          : HL_HOST_RUNNING;
+    e->waits = t != NULL;
     if (!t)
         return;
     const enum hl_api api = (enum hl_api)atomic_load(&t->api);

@@ -5,7 +5,11 @@
 #pragma once
 
 #define HL_CAUSES(X) \
-    X(HL_CAUSE_NONE, "none", "nothing is wrong", "no stall, no wrong result, no crash", "", "") \
+    X(HL_CAUSE_NONE, "none", \
+      "nothing is wrong", \
+      "no stall, no wrong result, no crash", \
+      "", \
+      "") \
     X(HL_CAUSE_PEER_MISSING_CALL, "peer-missing-call", \
       "a rank left out a call that its peers made, so they wait for rows that nobody sends", \
       "the rank's calls skip a site that its peers have, or it ended or sits in a barrier without the " \
@@ -16,14 +20,14 @@
       "sglang#11275, sglang#27221, sglang#20384, vllm#39791, aiter#2638, vllm#54618") \
     X(HL_CAUSE_PEER_HOST_BLOCKED, "peer-host-blocked", \
       "a rank's host thread is held up before it can issue the call that its peers already run", \
-      "the rank has not enqueued the call, and its host is inside an op that blocks, or inside a call of " \
-      "the " \
+      "the rank has not enqueued the call, and its host is inside an op that blocks, or a call of the " \
       "driver that does not return", \
       "read that rank's host stack (py-spy dump, gdb): look for module loading, allocation, cudaFree, " \
       "GC or a sync beside a spinning kernel, or a full launch queue of another rank on the same thread; " \
       "load and allocate before the first call", \
       "torchcomms#2334, sglang#33642, Mooncake#1755, sglang#29548, sglang#18908") \
-    X(HL_CAUSE_PEER_DEAD, "peer-dead", "a rank's process is gone; its peers wait for it", \
+    X(HL_CAUSE_PEER_DEAD, "peer-dead", \
+      "a rank's process is gone; its peers wait for it", \
       "the host state of the rank is dead and a peer waits for its rows", \
       "look for the first error of the dead rank (its log, dmesg: out of memory, Xid); the waiting " \
       "ranks are only victims; let the launcher end the group when one rank dies", \
@@ -68,7 +72,8 @@
       "compare bits instead of floats (FlashInfer 0.6.12 or later), sanitise -0.0; see which rows nobody " \
       "wrote", \
       "flashinfer#3053, flashinfer#3304, flashinfer#2923, sglang#23402, vllm#35772") \
-    X(HL_CAUSE_LOST_WRITE, "lost-write", "a rank is past its stores of a call, and one of them is nowhere", \
+    X(HL_CAUSE_LOST_WRITE, "lost-write", \
+      "a rank is past its stores of a call, and one of them is nowhere", \
       "the slot is still the sentinel, its source has begun the call, and no store of that call hit the " \
       "slot", \
       "check the store's condition and address for this token and peer: the last row, the last rank, a " \
@@ -154,13 +159,15 @@
       "trigger completion at the end, or let the consumer wait for the grid first; every kernel " \
       "launched with PDL between the two has to wait, too", \
       "vllm#45448, sglang#29274, vllm#34412, flashinfer#5081") \
-    X(HL_CAUSE_OUT_OF_BOUNDS, "out-of-bounds", "a kernel accessed memory that is not its own", \
+    X(HL_CAUSE_OUT_OF_BOUNDS, "out-of-bounds", \
+      "a kernel accessed memory that is not its own", \
       "the device reported an illegal or misaligned address, or the guard around a workspace was " \
       "written", \
       "compare tokens and hidden size with what the workspace was made for; look for offsets in 32 bits " \
       "and for buffers that nobody aligned; run compute-sanitizer on one rank", \
       "flashinfer#3869, flashinfer#4473, TRT-LLM#5698, flashinfer#1986") \
-    X(HL_CAUSE_MISSING_ALLREDUCE, "missing-allreduce", "a rank normed its own rows without any allreduce", \
+    X(HL_CAUSE_MISSING_ALLREDUCE, "missing-allreduce", \
+      "a rank normed its own rows without any allreduce", \
       "the result equals the rank's own row plus the residual", \
       "a fused call that returns nothing has not reduced: its caller must reduce first, then norm; log " \
       "which of the two paths each call takes", \
@@ -185,12 +192,14 @@
       "save dmesg and nvidia-bug-report.sh before anything is killed, try another driver version, and " \
       "take copies on side streams away one by one; no change of the kernel helps", \
       "pytorch#196133, sglang#38300") \
-    X(HL_CAUSE_TOOL_INDUCED, "tool-induced", "a tool serialises what must run together", \
+    X(HL_CAUSE_TOOL_INDUCED, "tool-induced", \
+      "a tool serialises what must run together", \
       "a tool serialises, one rank's call runs and waits, and another rank's is not let start", \
       "use a lighter level of detail (no kernel replay, no CUDA_LAUNCH_BLOCKING, no serialising " \
       "profiler); never serialise kernels of different ranks", \
       "vllm#48486, rccl#2191") \
-    X(HL_CAUSE_UNKNOWN, "unknown", "the evidence fits no cause of this table", \
+    X(HL_CAUSE_UNKNOWN, "unknown", \
+      "the evidence fits no cause of this table", \
       "no row of the decision table applies", \
       "read the bundle's slots and timeline from the first wait on; a report of it would help to extend " \
       "the table", \

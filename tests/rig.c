@@ -263,6 +263,8 @@ static int probe_words(void *user, int rank, int workspace, uint32_t first, uint
     struct hl_rig *rig = user;
     if (first + count > rig->layout.words)
         abort(); /* the decoder left the workspace */
+    if (rig->is_opaque)
+        return -1;
     memcpy(words, rig->memory[workspace][rank] + first, count * sizeof *words);
     return 0;
 }

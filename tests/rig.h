@@ -38,6 +38,7 @@ struct hl_rig {
     enum hl_mutant mutant;
     enum hl_compare compare;
     bool has_journal;
+    bool is_opaque; /* nobody can read the workspaces */
     uint64_t now_ns;
     uint32_t random;
     uint32_t ctas_max; /* 0: a CTA a token */

@@ -61,6 +61,22 @@ Test(decode, shows_only_the_absent_rank_missing_in_every_protocol_and_phase)
         }
 }
 
+/* As of NCCL itself. */
+Test(decode, tells_who_has_not_begun_where_words_cannot_be_read)
+{
+    for (size_t s = 0; s < SUBJECTS; s++) {
+        struct hl_rig *rig = stalled_rig(&subjects[s], 4);
+        rig->is_opaque = true;
+        struct hl_evidence *e = hl_rig_collect(rig, false);
+        const uint32_t waiting = (uint32_t)subjects[s].ranks - 1, is_nccl = subjects[s].protocol == HL_NCCL;
+        cr_expect_eq(count_missing(e, -1, -1), is_nccl * waiting,
+                     "the others' words stand for themselves only");
+        cr_expect_eq(count_missing(e, -1, subjects[s].ranks - 1), is_nccl * waiting);
+        hl_rig_evidence_destroy(e);
+        hl_rig_destroy(rig);
+    }
+}
+
 Test(decode, shows_nothing_missing_once_calls_have_ended)
 {
     for (size_t s = 0; s < SUBJECTS; s++) {

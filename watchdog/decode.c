@@ -274,12 +274,29 @@ static void decode_mnnvl_twoshot(struct decoder *d, uint8_t buffer, uint32_t tok
                    hl_mnnvl_broadcast_slot(l, buffer, token));
 }
 
+/* NCCL itself keeps its words where nobody else can read them: who has not begun the call has sent nothing.
+ */
+static void decode_begins(struct decoder *d)
+{
+    for (int source = 0; source < d->evidence->ranks; source++) {
+        struct hl_slot_evidence slot = new_slot(d, HL_STAGE_ONESHOT, 0, 0, source, 0, 1);
+        if (d->evidence->rank[source].workspace[d->record->workspace].begun <= d->record->call)
+            note_missing(&slot, 0, 0, 0, true);
+        finish_slot(d, &slot);
+    }
+}
+
 static void decode_call(struct decoder *d)
 {
     const struct hl_workspace_evidence *w = &d->evidence->rank[d->rank].workspace[d->record->workspace];
     const enum hl_protocol protocol = d->record->protocol;
-    if (!w->known || protocol == HL_NORM_ONLY || hl_protocol_family(protocol) != d->layout->family)
+    if (protocol == HL_NORM_ONLY || hl_protocol_family(protocol) != d->layout->family)
         return;
+    if (!w->known) {
+        if (protocol == HL_NCCL)
+            decode_begins(d);
+        return;
+    }
     const uint32_t tokens =
         d->record->exec_tokens < d->layout->tokens_max ? d->record->exec_tokens : d->layout->tokens_max;
     d->missing_before_call = d->missing.n;

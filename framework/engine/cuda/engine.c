@@ -188,6 +188,8 @@ static int probe_read_words(void *user, int rank, int workspace, uint32_t first,
                             uint32_t *words)
 {
     const struct hl_run *run = user;
+    if (run->plan.config->subject.backend == HL_BACKEND_NCCL) /* NCCL itself has memory of its own */
+        return -1;
     if (count > run->plan.layout[workspace].words || first > run->plan.layout[workspace].words - count)
         return -1;
     return hl_crew_read(rank, workspace, first, count, words);

@@ -87,21 +87,24 @@ __global__ void release_peer(volatile int *flag)
     __threadfence_system();
 }
 
+static cudaStream_t second; // of GPU 1
+static int *peer_flag;      // on GPU 0
+
+static void set_up_peer()
+{
+    cudaFuncAttributes attributes; // loads the kernels, which later may have to wait for one that spins
+    CHECK(cudaMalloc(&peer_flag, 4));
+    CHECK(cudaSetDevice(1));
+    CHECK(cudaDeviceEnablePeerAccess(0, 0));
+    CHECK(cudaStreamCreateWithFlags(&second, cudaStreamNonBlocking));
+    CHECK(cudaFuncGetAttributes(&attributes, wait_for_peer));
+    CHECK(cudaFuncGetAttributes(&attributes, release_peer));
+    CHECK(cudaSetDevice(0));
+}
+
 // A kernel of GPU 0 waits for a store of GPU 1, whose kernel does not come to it.
 static void stand_still_between_gpus()
 {
-    static cudaStream_t second;
-    static int *peer_flag;
-    if (!second) {
-        CHECK(cudaMalloc(&peer_flag, 4));
-        CHECK(cudaSetDevice(1));
-        CHECK(cudaDeviceEnablePeerAccess(0, 0));
-        CHECK(cudaStreamCreateWithFlags(&second, cudaStreamNonBlocking));
-        cudaFuncAttributes attributes; // loads the kernels, which may have to wait for one that spins
-        CHECK(cudaFuncGetAttributes(&attributes, wait_for_peer));
-        CHECK(cudaFuncGetAttributes(&attributes, release_peer));
-        CHECK(cudaSetDevice(0));
-    }
     CHECK(cudaMemsetAsync(peer_flag, 0, 4, stream));
     CHECK(cudaStreamSynchronize(stream));
     wait_for_peer<<<4, 64, 0, stream>>>(peer_flag);
@@ -163,8 +166,16 @@ static bool wait_for_change(const char *path, ino_t former, double limit_ms)
 static void stuck(const char *how, int n, const char *folder)
 {
     static const char *const ways[] = { "graph", "direct", "queue", "event" };
+    char path[512];
+    int first = 0; // setting up may already have been reported
+    if (!strcmp(how, "peer"))
+        set_up_peer();
+    for (; folder; first++) {
+        snprintf(path, sizeof path, "%s/%d/verdict.json", folder, first);
+        if (!inode_of(path))
+            break;
+    }
     for (int i = 0; i < n; i++) {
-        char path[512];
         const char *way = strcmp(how, "all") ? how : ways[i % 4];
         *flag = 0;
         const double start_ms = now_ms();
@@ -173,7 +184,7 @@ static void stuck(const char *how, int n, const char *folder)
             CHECK(cudaDeviceSynchronize());
             continue;
         }
-        snprintf(path, sizeof path, "%s/%d/verdict.json", folder, i);
+        snprintf(path, sizeof path, "%s/%d/verdict.json", folder, first + i);
         const bool seen = wait_for_change(path, 0, 5000);
         const double took_ms = now_ms() - start_ms;
         const ino_t bundle = inode_of(path);

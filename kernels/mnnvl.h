@@ -37,8 +37,10 @@ HL_STEP_INLINE void hl_mnnvl_read_flags(struct hl_step *t, const struct hl_cx *c
     t->dirty_stages = HL_MUTANT(LATE_CLEAR) ? 1 + (hl_flag(cx, HL_MNNVL_LATE_BYTES + 1) != 0)
                                             : (uint8_t)hl_flag(cx, HL_MNNVL_DIRTY_STAGES);
     HL_UNROLL
-    for (uint32_t stage = 0; stage < 2; stage++)
-        t->clear_words[stage] = stage < t->dirty_stages ? hl_mnnvl_bytes_to_clear(cx, stage) / 4 : 0;
+    for (uint32_t stage = 0; stage < 2; stage++) { /* loaded in any case, beside the count of stages */
+        const uint32_t bytes = hl_mnnvl_bytes_to_clear(cx, stage);
+        t->clear_words[stage] = stage < t->dirty_stages ? bytes / 4 : 0;
+    }
     if (HL_MUTANT(LATE_CLEAR)) /* the buffer of two calls ago, which is the next call's */
         t->dirty = (uint8_t)((t->buffer + 1) % 3);
 }
@@ -108,6 +110,7 @@ HL_STEP(mnnvl_oneshot)
     HL_CLEAR_STAGE(t, cx, 0)
     HL_CLEAR_STAGE(t, cx, 1)
     HL_EACH_TOKEN(t, cx, hl_tokens(cx)) {
+        hl_keep_own(cx, &g, HL_OWN_SOURCE(cx), t->token);
         HL_AWAIT(t,
                  hl_rows_arrived(cx, &g, hl_mnnvl_slot(t, cx, 0), cx->layout.row_words, HL_OWN_SOURCE(cx)));
         hl_finish_row(cx, t->token,

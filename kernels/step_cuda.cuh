@@ -359,22 +359,30 @@ HL_STEP_INLINE void hl_add16(const struct hl_cx *cx, struct hl_sums *sums, uint4
         sums->v[i] += more.v[i];
 }
 
-/* Sums the rows that the last poll saw, in rank order; the row of `skip` comes from `own`. The gather is then
- * ready for the next token. */
-HL_STEP_INLINE struct hl_sums hl_sum_gathered(const struct hl_cx *cx, struct hl_gather *g, int skip,
-                                              uint4 own)
+/* A row that is not polled takes its place among those that are; `skip` is -1 where all are polled. */
+HL_STEP_INLINE void hl_keep_own(const struct hl_cx *cx, struct hl_gather *g, int skip, uint32_t token)
 {
-    struct hl_sums sums = hl_unpack16(cx, skip == 0 ? own : g->words[0]);
+    const struct hl_fragment own = hl_input(cx, token);
+    HL_UNROLL
+    for (int source = 0; source < hl_ranks(cx); source++)
+        if (source == skip)
+            g->words[source] = own.words;
+}
+
+/* Sums the rows that the last poll saw, in rank order. The gather is then ready for the next token. */
+HL_STEP_INLINE struct hl_sums hl_sum_gathered(const struct hl_cx *cx, struct hl_gather *g)
+{
+    struct hl_sums sums = hl_unpack16(cx, g->words[0]);
     HL_UNROLL
     for (int source = 1; source < hl_ranks(cx); source++)
-        hl_add16(cx, &sums, source == skip ? own : g->words[source]);
+        hl_add16(cx, &sums, g->words[source]);
     g->missing = UINT32_MAX;
     return sums;
 }
-HL_STEP_INLINE struct hl_sums hl_sum_rows(struct hl_cx *cx, struct hl_gather *g, uint32_t, uint32_t, int skip,
-                                          struct hl_fragment own)
+HL_STEP_INLINE struct hl_sums hl_sum_rows(struct hl_cx *cx, struct hl_gather *g, uint32_t, uint32_t, int,
+                                          struct hl_fragment)
 {
-    return hl_sum_gathered(cx, g, skip, own.words);
+    return hl_sum_gathered(cx, g);
 }
 
 /* The row at `at` of the own workspace; the same for a row that the last poll saw. */
@@ -458,7 +466,7 @@ HL_STEP_INLINE bool hl_rows_at_epoch(struct hl_cx *cx, struct hl_gather *g, uint
 }
 HL_STEP_INLINE struct hl_sums hl_sum_rows_at_epoch(struct hl_cx *cx, struct hl_gather *g, uint32_t)
 {
-    return hl_sum_gathered(cx, g, -1, make_uint4(0, 0, 0, 0));
+    return hl_sum_gathered(cx, g);
 }
 
 /* The sum rounded to the data type, in the residual output: what a plain allreduce leaves for the next

@@ -76,16 +76,18 @@ static void run_call(const struct hl_device_call *c, bool before)
 static void run_fill(const struct hl_device_fill *f)
 {
     const uint32_t turn = f->counter ? ++f->counter[0] : f->turn;
+    const enum hl_tenant tenant = hl_tenant_of(hl_row_seed(f->seed, f->who, turn, UINT32_MAX));
     for (uint32_t row = 0; row < f->n_rows; row++) {
         const uint64_t x = hl_row_seed(f->seed, f->who, turn, row);
         const struct hl_residue_words residue =
             hl_residue_draw(x, f->row_words, f->subnormal_rows, f->nan_rows);
         for (uint32_t i = 0; i < f->row_words; i++)
             f->rows[row * f->row_words + i] =
-                f->kind == HL_FILL_FRESH     ? hl_ordinary_word(x, f->dtype, i)
-                : f->kind == HL_FILL_PATTERN ? hl_pattern_word(f->pattern, f->dtype, x, i, f->row_words)
-                : f->kind == HL_FILL_SOURCE  ? f->source[row * f->row_words + i]
-                                             : hl_residue_word(&residue, x, f->dtype, i);
+                f->kind == HL_FILL_FRESH       ? hl_ordinary_word(x, f->dtype, i)
+                : f->kind == HL_FILL_PATTERN   ? hl_pattern_word(f->pattern, f->dtype, x, i, f->row_words)
+                : f->kind == HL_FILL_SOURCE    ? f->source[row * f->row_words + i]
+                : f->kind == HL_FILL_LEFTOVERS ? hl_tenant_word(tenant, x, i, f->row_words)
+                                               : hl_residue_word(&residue, x, f->dtype, i);
     }
 }
 
@@ -126,7 +128,7 @@ static int fake_after(const struct hl_device_call *call, CUstream stream)
 }
 static int fake_fill(const struct hl_device_fill *fill, CUstream stream)
 {
-    static const char *const words[] = { "fresh", "pattern", "source", "residue" };
+    static const char *const words[] = { "fresh", "pattern", "source", "residue", "leftovers" };
     return enqueue(stream, (struct launch){ .kind = LAUNCH_FILL, .fill = *fill }, words[fill->kind]);
 }
 static int fake_launch(const struct hl_cuda_call *call, const struct hl_cuda_launch *launch, CUstream stream)
@@ -138,6 +140,11 @@ static int fake_launch(const struct hl_cuda_call *call, const struct hl_cuda_lau
     cr_assert(call->tokens <= call->layout.tokens_max && launch->ctas > 0);
     snprintf(word, sizeof word, "%s%s", names[launch->kernel], launch->pdl ? "+pdl" : "");
     return enqueue(stream, (struct launch){ .kind = LAUNCH_CALL }, word);
+}
+static int fake_load(const struct hl_cuda_call *call, const struct hl_cuda_launch *launch)
+{
+    cr_assert(launch->ctas > 0);
+    return note(call->rank, "load");
 }
 static int fake_init(const struct hl_device_init *init, CUstream stream)
 {
@@ -278,6 +285,7 @@ static const struct hl_driver fake_driver = {
     .cuGraphUpload = fake_upload,
     .cuGraphLaunch = fake_graph_launch,
     .hl_cuda_launch = fake_launch,
+    .hl_cuda_load = fake_load,
     .hl_device_before_call = fake_before,
     .hl_device_after_call = fake_after,
     .hl_device_fill = fake_fill,

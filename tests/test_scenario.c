@@ -5,6 +5,7 @@
 #include <locale.h>
 #include <string.h>
 #include <time.h>
+#include "../framework/program/resolve.h"
 #include "../framework/scenario/fields.h"
 #include "../framework/scenario/scenario.h"
 #include "../framework/scenario/value.h"
@@ -56,7 +57,8 @@ Test(scenario, an_empty_one_is_a_single_case_with_the_documented_defaults)
     cr_assert_eq(g->flags.deterministic_clears_old_flag_only, 0);
     cr_assert_eq(g->flags.nodes, 1);
     cr_assert_eq(g->payload.rows, HL_ROWS_ENGINE);
-    cr_assert_float_eq(g->payload.residue.negative_subnormal_rows, 0.05, 1e-15);
+    cr_assert_eq(g->payload.residue.negative_subnormal_rows, HL_RESIDUE_AUTO);
+    cr_assert_float_eq(hl_residue_model(g).negative_subnormal_rows, 0.05, 1e-15);
     cr_assert_eq(g->n_faults, 0);
     cr_assert_eq(g->watchdog.threshold_ns, 0);
     cr_assert_eq(g->geometry, HL_GEOMETRY_REDUCED);

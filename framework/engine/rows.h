@@ -1,9 +1,10 @@
 /* The contents of rows, word by word: fresh values, payload patterns, and the residue that pool memory holds.
  * One generator for both engines, so that a row of the simulator and a row of the GPU are the same bits.
  *
- * Residue is a model, not a measurement: what an unwritten row holds depends on who used the memory before.
- * Here it is ordinary values, except that a row holds one negative-subnormal word with the probability
- * `payload.residue.negative_subnormal_rows`, and one NaN with `nan_rows`.
+ * What an unwritten row holds depends on who used the memory before. Residue is a model of it: ordinary
+ * values, except that a row holds one negative-subnormal word with the probability
+ * `payload.residue.negative_subnormal_rows`, and one NaN with `nan_rows`. Leftovers are what work in another
+ * data type really writes: a GPU's pool gives the block of an fp8 tensor to a bf16 one and clears nothing.
  * C11 and CUDA C++, no state: any word of a row can be had without the words before it. */
 #pragma once
 #include "hanglab/config.h"
@@ -83,6 +84,62 @@ HL_INLINE uint32_t hl_residue_word(const struct hl_residue_words *r, uint64_t x,
     if (i == r->nan_at)
         return hl_nan_word(dtype);
     return i == r->subnormal_at ? r->subnormal : hl_ordinary_word(hl_row_mix(x), dtype, i);
+}
+
+/*
+ * Leftovers: tensors of a pool's other tenants, in 32-bit words.
+ */
+
+enum hl_tenant {
+    HL_TENANT_FP32,  /* activations */
+    HL_TENANT_INT64, /* slot numbers of a block table, its end padded with -1 */
+    HL_TENANT_FP8,   /* activations in e4m3 with scale 1: small negative numbers become -0 */
+    HL_TENANT_COUNT
+};
+
+/* Around 0 with variance 1: the sum of two uniform draws. */
+HL_INLINE float hl_activation(uint32_t random)
+{
+    return (float)((int32_t)(random & 0xffff) + (int32_t)(random >> 16) - 0xffff) * (1 / 26754.5f);
+}
+
+/* To the nearest e4m3, ties to even, as the hardware converts; for magnitudes below 448. */
+HL_INLINE uint32_t hl_fp8_bits(float v)
+{
+    const float magnitude = v < 0 ? -v : v;
+    float unit = 0x1p-9f; /* between neighbours */
+    uint32_t base = 0;    /* code of the first number with that distance, a whole exponent's */
+    while (magnitude >= 16 * unit) {
+        unit *= 2;
+        base += 8;
+    }
+    const float steps = magnitude / unit; /* exact: a power of two */
+    const uint32_t whole = (uint32_t)steps;
+    const float rest = steps - (float)whole;
+    return (v < 0 ? 0x80u : 0) | (base + whole + (rest > 0.5f || (rest == 0.5f && whole % 2)));
+}
+
+/* Word `i` of a row of `words` words that the tenant wrote. */
+HL_INLINE uint32_t hl_tenant_word(enum hl_tenant tenant, uint64_t x, uint32_t i, uint32_t words)
+{
+    uint32_t word = 0;
+    switch (tenant) {
+    case HL_TENANT_FP32: return hl_ordinary_word(x, HL_FP32, i);
+    case HL_TENANT_INT64:
+        if (i >= words / 8 * 7)
+            return UINT32_MAX;
+        return i % 2 ? 0 : hl_row_draw(x, i / 32 + 1) % 8192 * 16 + i / 2 % 16;
+    default:
+        for (uint32_t byte = 0; byte < 4; byte++)
+            word |= hl_fp8_bits(hl_activation(hl_row_draw(x, 4 * i + byte + 1))) << 8 * byte;
+        return word;
+    }
+}
+
+/* Who had a block before: one tenant at a time. `x` is of the block and its turn. */
+HL_INLINE enum hl_tenant hl_tenant_of(uint64_t x)
+{
+    return (enum hl_tenant)(hl_row_draw(x, 1) % HL_TENANT_COUNT);
 }
 
 /* The regression pattern of flashinfer#3304: pairs (0x0000, 0x8001..0x807f), then 0x8000, then

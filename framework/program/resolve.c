@@ -374,3 +374,17 @@ enum hl_status hl_resolve(const struct hl_config *config, struct hl_config *ret_
     *ret_resolved = r;
     return HL_STATUS_OK;
 }
+
+bool hl_residue_is_open(const struct hl_config *config)
+{
+    return config->payload.residue.negative_subnormal_rows == HL_RESIDUE_AUTO &&
+           config->payload.residue.nan_rows == 0;
+}
+
+struct hl_residue hl_residue_model(const struct hl_config *config)
+{
+    struct hl_residue residue = config->payload.residue;
+    if (residue.negative_subnormal_rows == HL_RESIDUE_AUTO)
+        residue.negative_subnormal_rows = 0.05;
+    return residue;
+}

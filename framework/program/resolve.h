@@ -35,6 +35,11 @@ enum hl_protocol hl_resolved_protocol(const struct hl_config *resolved, uint32_t
 /* Does the engine send a call of `tokens` tokens to the fused kernel, or to plain allreduce + norm? */
 bool hl_is_fused(const struct hl_config *resolved, uint32_t tokens);
 
+/* Is what unwritten rows hold left to the engine? Only a GPU has real leftovers to offer. */
+bool hl_residue_is_open(const struct hl_config *config);
+/* The chances of the model, which stands in where there are none. */
+struct hl_residue hl_residue_model(const struct hl_config *config);
+
 /* Does a workspace of `workspace.size_mib` hold a fused call of `tokens` tokens? */
 bool hl_fits_workspace(const struct hl_config *resolved, uint32_t tokens);
 

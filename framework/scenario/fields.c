@@ -154,10 +154,11 @@ static const struct hl_field scenario_rows[] = {
     { "payload.pattern", HL_KIND_WORD, AT(payload.pattern), .words = &hl_words_payload_patterns,
       .initial = "subnormal", .doc = "Content of the rows, with rows: pattern." },
     { "payload.residue", HL_KIND_SECTION,
-      .doc = "The simulator's model of pool memory that nobody wrote: what an unwritten row holds." },
+      .doc = "What an unwritten row holds: pool memory that nobody wrote since its last owner." },
     { "payload.residue.negative_subnormal_rows", HL_KIND_REAL, AT(payload.residue.negative_subnormal_rows),
-      .min = 0, .max = 1, .initial = "0.05",
-      .doc = "Probability that an unwritten row holds a negative subnormal number." },
+      .min = 0, .max = 1, .also = "auto", .also_value = HL_RESIDUE_AUTO, .initial = "auto",
+      .doc = "Probability that an unwritten row holds a negative subnormal number. auto = 0.05 on the "
+             "simulator; on a GPU, and without nan_rows, whatever work in another data type left there." },
     { "payload.residue.nan_rows", HL_KIND_REAL, AT(payload.residue.nan_rows), .min = 0, .max = 1,
       .initial = "0", .doc = "Probability that an unwritten row holds a NaN." },
 

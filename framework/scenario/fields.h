@@ -30,7 +30,7 @@ struct hl_field {
     const int *choices;           /* INT: the only values, ended by 0 */
     int multiple_of;              /* INT */
     const struct hl_words *words; /* WORD */
-    const char *also;             /* INT, WORD, DURATION: a word that stands for the value also_value */
+    const char *also;             /* INT, REAL, WORD, DURATION: a word that stands for the value also_value */
     int also_value;
     const char *initial; /* default, as a file would say it; NULL: none, absent stays `absent` */
     int absent;          /* INT, FLAG, WORD, DURATION: value that says "not given" */

@@ -126,6 +126,8 @@ static bool parse_scalar(const struct hl_field *field, const char *text, bool pl
             ((struct hl_config *)base)->schedule.n_sizes = 0;
         else if (field->kind == HL_KIND_DURATION)
             *(uint64_t *)(void *)place = (uint64_t)field->also_value;
+        else if (field->kind == HL_KIND_REAL)
+            *(double *)(void *)place = field->also_value;
         else
             store_int(field, base, field->also_value);
         return true;
@@ -334,7 +336,14 @@ void hl_value_format(const struct hl_field *field, const void *base, char text[H
         else
             snprintf(text, size, "%d", load_int(field, base));
         return;
-    case HL_KIND_REAL: format_real(*(const double *)(const void *)place, text); return;
+    case HL_KIND_REAL: {
+        double value = *(const double *)(const void *)place;
+        if (field->also && value == field->also_value)
+            snprintf(text, size, "%s", field->also);
+        else
+            format_real(value, text);
+        return;
+    }
     case HL_KIND_BOOL: snprintf(text, size, "%s", *(const bool *)place ? "true" : "false"); return;
     case HL_KIND_FLAG: {
         int value = load_int(field, base);

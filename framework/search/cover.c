@@ -197,7 +197,7 @@ static void choose_payloads(const struct hl_config *c, struct hl_cover *cover)
     cover->payloads[0] = word;
     cover->payload_names[0] = name;
     cover->n_payloads = 1;
-    if (!unwritten || c->payload.residue.negative_subnormal_rows <= 0)
+    if (!unwritten || hl_residue_model(c).negative_subnormal_rows <= 0)
         return;
     cover->payloads[1] = SUBNORMAL_WORD;
     cover->payload_names[1] = "unwritten rows that hold a negative subnormal";

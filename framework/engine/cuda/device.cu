@@ -81,13 +81,14 @@ static __global__ void hl_after_call(const __grid_constant__ struct hl_device_ca
 }
 
 static __device__ uint32_t hl_fill_word(const struct hl_device_fill &f,
-                                        const struct hl_residue_words &residue, uint64_t x, uint32_t row,
-                                        uint32_t i)
+                                        const struct hl_residue_words &residue, enum hl_tenant tenant,
+                                        uint64_t x, uint32_t row, uint32_t i)
 {
     switch (f.kind) {
     case HL_FILL_FRESH: return hl_ordinary_word(x, f.dtype, i);
     case HL_FILL_PATTERN: return hl_pattern_word(f.pattern, f.dtype, x, i, f.row_words);
     case HL_FILL_SOURCE: return f.source[(size_t)row * f.row_words + i];
+    case HL_FILL_LEFTOVERS: return hl_tenant_word(tenant, x, i, f.row_words);
     default: return hl_residue_word(&residue, x, f.dtype, i);
     }
 }
@@ -95,13 +96,14 @@ static __device__ uint32_t hl_fill_word(const struct hl_device_fill &f,
 static __global__ void hl_fill_rows(const __grid_constant__ struct hl_device_fill f)
 {
     const uint32_t turn = f.counter ? *(volatile uint32_t *)f.counter + 1 : f.turn;
+    const enum hl_tenant tenant = hl_tenant_of(hl_row_seed(f.seed, f.who, turn, UINT32_MAX));
     for (uint32_t row = blockIdx.x; row < f.n_rows; row += gridDim.x) {
         const uint64_t x = hl_row_seed(f.seed, f.who, turn, row);
         struct hl_residue_words residue = { UINT32_MAX, 0, UINT32_MAX };
         if (f.kind == HL_FILL_RESIDUE)
             residue = hl_residue_draw(x, f.row_words, f.subnormal_rows, f.nan_rows);
         for (uint32_t i = threadIdx.x; i < f.row_words; i += blockDim.x)
-            f.rows[(size_t)row * f.row_words + i] = hl_fill_word(f, residue, x, row, i);
+            f.rows[(size_t)row * f.row_words + i] = hl_fill_word(f, residue, tenant, x, row, i);
     }
     if (f.counter && hl_is_last(f.counter + 1))
         *f.counter = turn;
@@ -196,8 +198,8 @@ extern "C" int hl_device_take_room(const uint32_t *abort_word, uint32_t *ret_cta
 extern "C" int hl_device_load(void)
 {
     const void *const kernels[] = { (const void *)hl_before_call, (const void *)hl_after_call,
-                                    (const void *)hl_fill_rows, (const void *)hl_init_workspace,
-                                    (const void *)hl_clock, (const void *)hl_take_room };
+                                    (const void *)hl_fill_rows,   (const void *)hl_init_workspace,
+                                    (const void *)hl_clock,       (const void *)hl_take_room };
     struct cudaFuncAttributes attributes;
     for (const void *kernel : kernels) {
         const cudaError_t error = cudaFuncGetAttributes(&attributes, kernel);

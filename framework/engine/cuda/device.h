@@ -50,7 +50,7 @@ struct hl_device_call {
 };
 
 /* What a filler writes. */
-enum hl_fill_kind { HL_FILL_FRESH, HL_FILL_PATTERN, HL_FILL_SOURCE, HL_FILL_RESIDUE };
+enum hl_fill_kind { HL_FILL_FRESH, HL_FILL_PATTERN, HL_FILL_SOURCE, HL_FILL_RESIDUE, HL_FILL_LEFTOVERS };
 struct hl_device_fill {
     enum hl_fill_kind kind;
     enum hl_dtype dtype;

@@ -1,5 +1,6 @@
 /* The rows of the simulator's world: filled as fillers and allocs do it, with the contents of rows.h. */
 #include "sim.h"
+#include "../../program/resolve.h"
 #include "../rows.h"
 
 static void ordinary_row(uint32_t *row, uint32_t words, enum hl_dtype dtype, uint64_t x)
@@ -15,8 +16,9 @@ static void ordinary_row(uint32_t *row, uint32_t words, enum hl_dtype dtype, uin
 static void residue_row(uint32_t *row, uint32_t words, const struct hl_config *config, uint64_t x)
 {
     const enum hl_dtype dtype = config->subject.dtype;
-    const struct hl_residue_words r = hl_residue_draw(
-        x, words, config->payload.residue.negative_subnormal_rows, config->payload.residue.nan_rows);
+    const struct hl_residue model = hl_residue_model(config);
+    const struct hl_residue_words r =
+        hl_residue_draw(x, words, model.negative_subnormal_rows, model.nan_rows);
     ordinary_row(row, words, dtype, hl_row_mix(x));
     if (r.subnormal_at < words)
         row[r.subnormal_at] = r.subnormal;

@@ -183,6 +183,7 @@ struct hl_schedule {
     bool padding;                  /* replay pads tokens up to the captured size */
 };
 
+#define HL_RESIDUE_AUTO (-1)
 struct hl_residue {
     double negative_subnormal_rows; /* probability that an unwritten row holds a negative-subnormal word */
     double nan_rows;                /* ... holds a NaN */

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include "../../program/resolve.h"
 #include "../../scenario/value.h"
 #include "../../scenario/words.h"
 
@@ -261,6 +262,7 @@ bool hl_config_make_sure(const struct hl_config *config, struct hl_config *ret_c
         random |= c.faults[i].probability < 1;
         c.faults[i].probability = 1;
     }
+    c.payload.residue = hl_residue_model(&c);
     double *const residues[] = { &c.payload.residue.negative_subnormal_rows, &c.payload.residue.nan_rows };
     for (size_t i = 0; i < sizeof residues / sizeof *residues; i++)
         if (*residues[i] > 0 && *residues[i] < 1) {

@@ -22,6 +22,8 @@
 /* Reads of this workspace get no answer in time. */
 #define SLOW_WORKSPACE 2
 
+static bool is_eager; /* as the crew's processes should find it */
+
 /* What a driver does that was asked for core dumps: it makes the pipe that the environment names. */
 static void make_pipe(void)
 {
@@ -34,7 +36,8 @@ static void make_pipe(void)
 static bool has_environment(void)
 {
     const char *loading = getenv("CUDA_MODULE_LOADING"), *multicast = getenv("NCCL_NVLS_ENABLE");
-    return loading && strcmp(loading, "EAGER") == 0 && multicast && strcmp(multicast, "0") == 0;
+    return loading && strcmp(loading, is_eager ? "EAGER" : "LAZY") == 0 && multicast &&
+           strcmp(multicast, "0") == 0;
 }
 
 _Noreturn static void serve(int fd, struct hl_shared *shared, uint32_t ranks)
@@ -165,6 +168,26 @@ Test(cuda_crew, serves_run_after_run_until_the_plan_wants_another)
     cr_assert_eq(kill(first, 0), -1, "members of another crew live on");
     finish(&other);
     finish(&s);
+}
+
+Test(cuda_crew, loads_all_code_at_once_where_a_plugin_launches_what_nobody_can_name)
+{
+    struct setting own, plugin;
+    set(&own, HL_PLACEMENT_VIRTUAL, HL_DETAIL_LIGHT);
+    start(&own);
+    const pid_t lazy = hl_crew_pid_of(0);
+    hl_crew_end();
+    is_eager = true;
+    set(&plugin, HL_PLACEMENT_VIRTUAL, HL_DETAIL_LIGHT);
+    strcpy(plugin.config.subject.plugin, "flashinfer");
+    start(&plugin);
+    const pid_t eager = hl_crew_pid_of(0);
+    cr_assert_neq(eager, lazy);
+    hl_crew_end();
+    start(&own);
+    cr_assert_eq(hl_crew_pid_of(0), eager, "a crew that has loaded all serves the others, too");
+    finish(&plugin);
+    finish(&own);
 }
 
 Test(cuda_crew, a_dead_and_a_stopped_member_are_seen_and_cost_the_crew)

@@ -42,8 +42,9 @@ static struct crew {
     int gpus;                         /* that the scenario of the members asked for */
     char core_folder[HL_SCRATCH_MAX]; /* "": they cannot be dumped */
     bool spent;                       /* one was dumped or did not answer in time; this run is their last */
-    bool deaf; /* the runner owes an answer that nobody waits for: nothing more can be asked of it */
-    bool nccl; /* was the subject of the members' first run */
+    bool deaf;  /* the runner owes an answer that nobody waits for: nothing more can be asked of it */
+    bool nccl;  /* was the subject of the members' first run */
+    bool eager; /* all code is loaded, not only hanglab's own that a run names */
 } crew;
 
 struct hl_shared *hl_crew_shared(void) { return crew.shared; }
@@ -101,6 +102,12 @@ static bool has_processes(const struct hl_cuda_plan *plan)
     return plan && plan->config->world.placement == HL_PLACEMENT_PROCESS;
 }
 
+/* Does the plan run kernels that the engine cannot name, and so cannot load beforehand? */
+static bool needs_eager(const struct hl_cuda_plan *plan)
+{
+    return plan && (plan->config->subject.plugin[0] || plan->config->subject.backend == HL_BACKEND_NCCL);
+}
+
 /* Forks the runner, or the member of a rank. */
 static enum hl_status start_process(struct process *p, const struct hl_cuda_plan *plan, int rank,
                                     struct hl_error *error)
@@ -111,7 +118,7 @@ static enum hl_status start_process(struct process *p, const struct hl_cuda_plan
     const pid_t pid = fork();
     if (pid == 0) {
         begin_child(fds[1]);
-        hl_cuda_process_environment();
+        hl_cuda_process_environment(crew.eager);
         if (crew.core_folder[0])
             hl_core_dump_allow(crew.core_folder, getpid());
         if (rank >= 0 || !has_processes(plan)) /* the processes that launch are watched */
@@ -154,7 +161,7 @@ static enum hl_status start_crew(const struct hl_cuda_plan *plan, struct hl_erro
     const enum hl_detail detail = plan ? plan->config->watchdog.detail : HL_DETAIL_LIGHT;
     enum hl_status status = hl_witness_init(detail, has_processes(plan) ? plan->program->ranks : 1, error);
     shared->copies_bytes = copies;
-    crew = (struct crew){ .owner = getpid(), .shared = shared };
+    crew = (struct crew){ .owner = getpid(), .shared = shared, .eager = needs_eager(plan) };
     if (detail == HL_DETAIL_CORE)
         hl_scratch_make(crew.core_folder, getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", "core");
     fflush(NULL);
@@ -244,7 +251,7 @@ static bool is_fit(const struct hl_cuda_plan *plan)
         return false;
     if (!plan)
         return true;
-    if (crew.shared->copies_bytes < plan->sample_bytes)
+    if (crew.shared->copies_bytes < plan->sample_bytes || (needs_eager(plan) && !crew.eager))
         return false;
     if (!has_processes(plan))
         return crew.n_members == 0;

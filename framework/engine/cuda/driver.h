@@ -13,6 +13,7 @@
     X(cuInit) \
     X(cuGetErrorName) \
     X(cuDeviceGet) \
+    X(cuDeviceGetAttribute) \
     X(cuDeviceGetCount) \
     X(cuDevicePrimaryCtxRetain) \
     X(cuDeviceCanAccessPeer) \

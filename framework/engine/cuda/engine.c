@@ -252,12 +252,13 @@ static const struct hl_cuda_pending *running_call(const struct hl_run *run, int 
     return NULL;
 }
 
-/* Do the kernels of two ranks compete for the room of a GPU? Contexts of two processes take turns on it. */
+/* Do the kernels of two ranks compete for the room of a GPU? Without MPS, contexts of two processes take
+ * turns on it. */
 static bool share_room(const struct hl_run *run, int rank, int other)
 {
-    const int *device = run->events.shared->device;
-    return rank == other ||
-           (run->plan.config->world.placement == HL_PLACEMENT_VIRTUAL && device[rank] == device[other]);
+    const struct hl_shared *shared = run->events.shared;
+    const bool at_once = run->plan.config->world.placement == HL_PLACEMENT_VIRTUAL || shared->mps;
+    return rank == other || (at_once && shared->device[rank] == shared->device[other]);
 }
 
 /* CTAs of somebody else's kernels where the rank's have to run. They take all room. */

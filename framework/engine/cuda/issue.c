@@ -1,5 +1,6 @@
 /* Launches of a rank; see issue.h. */
 #include "issue.h"
+#include "../../program/resolve.h"
 
 static enum hl_status check(const struct hl_cuda_rank *r, int result, const char *what,
                             struct hl_error *error)
@@ -42,6 +43,19 @@ struct hl_cuda_call hl_cuda_rank_call(const struct hl_cuda_job *job, int rank, u
     return call;
 }
 
+static struct hl_cuda_launch launch_of(const struct hl_cuda_rank *r, uint32_t index, enum hl_kernel kernel)
+{
+    const struct hl_cuda_job *job = r->job;
+    const struct hl_config *config = job->plan->config;
+    return (struct hl_cuda_launch){
+        .kernel = kernel,
+        .compare = config->subject.sentinel_compare,
+        .mutant = config->subject.mutant,
+        .ctas = hl_cuda_plan_ctas(job->plan, r->rank, index, kernel, job->shared->share[kernel]),
+        .pdl = job->plan->program->rank[r->rank].ops[index].pdl && !job->nccl,
+    };
+}
+
 /* The kernels of a call, in their order. NCCL takes the place of the first one of its protocol: it leaves the
  * sum where that would. */
 static enum hl_status issue_kernels(struct hl_cuda_rank *r, uint32_t index, const struct hl_cuda_call *call,
@@ -57,13 +71,7 @@ static enum hl_status issue_kernels(struct hl_cuda_rank *r, uint32_t index, cons
         return hl_cuda_subject_enqueue(&job->subject, call, op->workspace, op->pdl, stream, error);
     for (int i = 0; !status && i < list.count; i++) {
         const enum hl_kernel kernel = list.kernels[i];
-        const struct hl_cuda_launch launch = {
-            .kernel = kernel,
-            .compare = plan->config->subject.sentinel_compare,
-            .mutant = plan->config->subject.mutant,
-            .ctas = hl_cuda_plan_ctas(plan, r->rank, index, kernel, job->shared->share[kernel]),
-            .pdl = op->pdl && !job->nccl,
-        };
+        const struct hl_cuda_launch launch = launch_of(r, index, kernel);
         if (job->nccl && kernel == HL_KERNEL_NCCL_ALLREDUCE)
             status = hl_nccl_all_reduce(r, op->workspace, call->input, call->residual_out,
                                         (size_t)call->tokens * plan->geometry.hidden, stream, error);
@@ -115,7 +123,8 @@ static enum hl_status fill(struct hl_cuda_rank *r, const struct hl_op *op, enum 
     const struct hl_config *config = plan->config;
     if (op->block == HL_NONE)
         return HL_STATUS_OK;
-    const bool residue = kind == HL_FILL_RESIDUE;
+    const bool unwritten = kind == HL_FILL_RESIDUE || kind == HL_FILL_LEFTOVERS;
+    const struct hl_residue model = hl_residue_model(config);
     const struct hl_device_fill f = {
         .kind = kind,
         .dtype = config->subject.dtype,
@@ -124,11 +133,11 @@ static enum hl_status fill(struct hl_cuda_rank *r, const struct hl_op *op, enum 
         .source = kind == HL_FILL_SOURCE ? at(job, r->rank, own->block_at[op->source]) : NULL,
         .n_rows = rows,
         .row_words = plan->layout[0].row_words,
-        .seed = residue ? ~job->seed : job->seed,
+        .seed = unwritten ? ~job->seed : job->seed,
         .who = (uint32_t)r->rank << 16 | op->block,
         .counter = (uint32_t *)at(job, r->rank, own->block_counters_at) + 2 * op->block,
-        .subnormal_rows = config->payload.residue.negative_subnormal_rows,
-        .nan_rows = config->payload.residue.nan_rows,
+        .subnormal_rows = model.negative_subnormal_rows,
+        .nan_rows = model.nan_rows,
     };
     return check(r, job->driver->hl_device_fill(&f, r->streams[op->stream]), "fill rows", error);
 }
@@ -178,14 +187,15 @@ enum hl_status hl_cuda_issue_copy(struct hl_cuda_rank *r, uint32_t index, struct
                  "copy rows", error);
 }
 
-/* Pool memory changes hands without any work on the device; only its contents are made here. */
+/* Pool memory changes hands without any work on the device. Its last tenant's work is done here: in another
+ * data type, or as the scenario's model says. */
 enum hl_status hl_cuda_issue_alloc(struct hl_cuda_rank *r, uint32_t index, struct hl_error *error)
 {
     const struct hl_cuda_plan *plan = r->job->plan;
     const struct hl_op *op = &plan->program->rank[r->rank].ops[index];
     if (r->capturing != HL_NONE)
         return hl_fail(error, HL_STATUS_INTERNAL, "the program takes a block in the middle of a capture");
-    return fill(r, op, HL_FILL_RESIDUE,
+    return fill(r, op, hl_residue_is_open(plan->config) ? HL_FILL_LEFTOVERS : HL_FILL_RESIDUE,
                 hl_geometry_tokens(&plan->geometry, plan->program->blocks[op->block].rows), error);
 }
 
@@ -236,6 +246,24 @@ enum hl_status hl_cuda_issue_foreign(struct hl_cuda_rank *r, struct hl_error *er
 /*
  * Before a run
  */
+
+enum hl_status hl_cuda_issue_load(struct hl_cuda_rank *r, struct hl_error *error)
+{
+    const struct hl_rank_program *p = &r->job->plan->program->rank[r->rank];
+    enum hl_status status = HL_STATUS_OK;
+    for (uint32_t index = 0; !status && index < p->n_ops; index++) {
+        const struct hl_op *op = &p->ops[index];
+        if (op->kind != HL_OP_CALL || hl_cuda_subject_runs(r->job->plan->config, op->protocol))
+            continue;
+        const struct hl_cuda_call call = hl_cuda_rank_call(r->job, r->rank, index);
+        const struct hl_kernel_list list = hl_protocol_kernels(op->protocol);
+        for (int i = 0; !status && i < list.count; i++) {
+            const struct hl_cuda_launch launch = launch_of(r, index, list.kernels[i]);
+            status = check(r, r->job->driver->hl_cuda_load(&call, &launch), "load a kernel", error);
+        }
+    }
+    return status;
+}
 
 static enum hl_status fill_constants(struct hl_cuda_rank *r, struct hl_error *error)
 {

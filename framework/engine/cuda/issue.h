@@ -12,6 +12,9 @@ enum hl_status hl_cuda_issue_reuse(struct hl_cuda_rank *rank, uint32_t op, struc
 /* A kernel of somebody else on the rank's GPU. */
 enum hl_status hl_cuda_issue_foreign(struct hl_cuda_rank *rank, struct hl_error *error);
 
+/* Before a run: the code of all its calls, on the current GPU. A kernel's first launch would load it, and
+ * wait for a peer's that spins. */
+enum hl_status hl_cuda_issue_load(struct hl_cuda_rank *rank, struct hl_error *error);
 /* Before a run: counters, samples, guards and constant rows of the rank, on its first stream. */
 enum hl_status hl_cuda_issue_prepare(struct hl_cuda_rank *rank, struct hl_error *error);
 

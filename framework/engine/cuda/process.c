@@ -12,10 +12,10 @@
             return status_; \
     } while (0)
 
-void hl_cuda_process_environment(void)
+void hl_cuda_process_environment(bool eager)
 {
     prctl(PR_SET_TIMERSLACK, 1000ul); /* short naps are short */
-    setenv("CUDA_MODULE_LOADING", "EAGER", 1);
+    setenv("CUDA_MODULE_LOADING", eager ? "EAGER" : "LAZY", 1);
     setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
     setenv("NCCL_NVLS_ENABLE", "0", 1);
 }
@@ -74,6 +74,7 @@ static enum hl_status enable_peers(struct hl_cuda_process *p, int gpu, struct hl
 enum hl_status hl_cuda_process_use(struct hl_cuda_process *p, int gpu, struct hl_error *error)
 {
     CUdevice device;
+    int mps;
     if (gpu >= p->gpus || gpu >= HL_RANKS_MAX)
         return hl_fail(error, HL_STATUS_NO_GPU, "world.gpus: the ranks take %d GPUs, and there %s %d here",
                        gpu + 1, p->gpus == 1 ? "is" : "are", p->gpus);
@@ -82,6 +83,8 @@ enum hl_status hl_cuda_process_use(struct hl_cuda_process *p, int gpu, struct hl
         return HL_STATUS_OK;
     }
     TRY(cuDeviceGet(&device, gpu));
+    if (p->driver.cuDeviceGetAttribute(&mps, CU_DEVICE_ATTRIBUTE_MPS_ENABLED, device) == CUDA_SUCCESS)
+        p->shared->mps = mps; /* a driver that does not know the question has none to share */
     TRY(cuDevicePrimaryCtxRetain(&p->contexts[gpu], device));
     TRY(cuCtxSetCurrent(p->contexts[gpu]));
     TRY(hl_device_load());

@@ -17,8 +17,9 @@ struct hl_cuda_process {
 };
 
 /* What the driver, CUPTI and NCCL read of the environment: set before any of them has threads that may look.
- */
-void hl_cuda_process_environment(void);
+ * `eager`: all code is loaded at once. Else a run loads the kernels that it names, before anything spins: of
+ * all data types and mutants it takes one, and the others' code takes a third of a second. */
+void hl_cuda_process_environment(bool eager);
 /* Opens the driver and counts the GPUs. HL_STATUS_NO_GPU: there is none. */
 enum hl_status hl_cuda_process_init(struct hl_cuda_process *process, struct hl_shared *shared,
                                     struct hl_error *error);

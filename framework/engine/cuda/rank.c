@@ -346,6 +346,8 @@ void hl_cuda_rank_run(struct hl_cuda_rank *r)
     uint32_t i = 0;
     atomic_store(&shared->tid, gettid());
     if (!status)
+        status = hl_cuda_issue_load(r, &error);
+    if (!status)
         status = hl_cuda_issue_prepare(r, &error);
     if (!status && r->job->nccl)
         status = hl_nccl_join(r, &error);

@@ -42,9 +42,9 @@ struct hl_cuda_rank {
     bool started;
 };
 
-/* Clears the rank's memory and makes the program's graphs, says so in shared->ready and waits for shared->go;
- * then runs the program to its end, or until the run is aborted or fails. What fails is said in shared
- * memory. */
+/* Loads the kernels, clears the rank's memory and makes the program's graphs, says so in shared->ready and
+ * waits for shared->go; then runs the program to its end, or until the run is aborted or fails. What fails is
+ * said in shared memory. */
 void hl_cuda_rank_run(struct hl_cuda_rank *rank);
 
 /* Is the run aborted, or has a rank failed? */

@@ -4,6 +4,7 @@
  * kernels that may never end. What the watchdog wants to see is copied by streams that nothing else uses,
  * through memory that was pinned beforehand. */
 #include "runner.h"
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -19,6 +20,8 @@
  * take some milliseconds each. */
 #define SILENT_MS 1000
 #define POLL_NS 20000
+/* Round trips that compare a GPU's clock with the host's. */
+#define HL_CLOCK_TRIPS 3
 
 /* A rank's memory. */
 struct arena {
@@ -34,7 +37,8 @@ struct runner {
     CUstream sides[HL_RANKS_MAX]; /* of each GPU, for the watchdog's reads */
     uint32_t *staging;            /* pinned */
     struct hl_cuda_rank seats[HL_RANKS_MAX];
-    int nccl_ranks; /* of the communicators that ended their last run well, or 0 */
+    int nccl_ranks;      /* of the communicators that ended their last run well, or 0 */
+    uint32_t marks_used; /* by the run before, at most */
 };
 
 /* Goes on with the next CUDA call only while all before it went well. */
@@ -116,7 +120,7 @@ static enum hl_status set_clock(struct runner *r, int rank, uint32_t *marks, str
     const int gpu = shared->device[rank];
     uint64_t best_ns = UINT64_MAX;
     const enum hl_status status = use_gpu(r, gpu, error);
-    for (uint32_t i = 0; !status && i < 3; i++, ++*marks) {
+    for (uint32_t i = 0; !status && i < HL_CLOCK_TRIPS; i++, ++*marks) {
         const uint64_t before_ns = hl_monotonic_ns();
         TRY(hl_device_clock(&r->p.job.ring, r->sides[gpu]));
         TRY(cuStreamSynchronize(r->sides[gpu]));
@@ -148,7 +152,7 @@ static enum hl_status set_clocks(struct runner *r, struct hl_error *error)
     return status;
 }
 
-/* Loads a kernel of the call and finds how many of its CTAs the GPU holds: the fewer of its two builds, one
+/* How many CTAs of a kernel of the call the GPU holds: the fewer of its two builds, one
  * CTA a token and several tokens a CTA. */
 static enum hl_status measure_kernel(struct runner *r, int rank, uint32_t op, enum hl_kernel kernel,
                                      uint32_t *ret_resident, struct hl_error *error)
@@ -161,7 +165,6 @@ static enum hl_status measure_kernel(struct runner *r, int rank, uint32_t op, en
                                                .mutant = r->p.config.subject.mutant,
                                                .ctas = 1 };
         uint32_t resident;
-        TRY(hl_cuda_load(&call, &launch));
         TRY(hl_cuda_resident_ctas(&call, &launch, &resident));
         *ret_resident = resident < *ret_resident ? resident : *ret_resident;
     }
@@ -249,8 +252,10 @@ static enum hl_status reset_shared(struct runner *r, struct hl_error *error)
     atomic_store(&shared->ready, 0);
     atomic_store(&shared->go, false);
     shared->stray = (struct hl_stray_write){ .by_rank = -1 };
-    memset(shared->marks, 0, sizeof shared->marks);
-    memset(shared->rank, 0, sizeof shared->rank);
+    memset(shared->marks, 0, r->marks_used * sizeof *shared->marks);
+    for (int rank = 0; rank < HL_RANKS_MAX; rank++)
+        memset(&shared->rank[rank], 0, offsetof(struct hl_shared_rank, events));
+    r->marks_used = HL_MARKS; /* until it is known to be fewer */
     return HL_STATUS_OK;
 }
 
@@ -311,6 +316,16 @@ static void forget_run(struct runner *r)
     hl_cuda_process_forget(&r->p);
 }
 
+/* Entries of the ring that the run can have written. */
+static uint32_t marks_of(const struct runner *r)
+{
+    uint64_t marks = 2 * r->p.plan.calls + HL_CLOCK_TRIPS * HL_RANKS_MAX;
+    for (int rank = 0; r->p.program && rank < r->p.program->ranks; rank++)
+        for (uint32_t i = 0; i < r->p.program->rank[rank].n_ops; i++)
+            marks += r->p.program->rank[rank].ops[i].kind == HL_OP_WORKSPACE_INIT;
+    return marks < HL_MARKS ? (uint32_t)marks : HL_MARKS;
+}
+
 static enum hl_status end_run(struct runner *r, struct hl_error *error)
 {
     enum hl_status status = HL_STATUS_OK;
@@ -323,6 +338,7 @@ static enum hl_status end_run(struct runner *r, struct hl_error *error)
         status = hl_seat_leave(&r->seats[rank], error);
     if (status)
         return status;
+    r->marks_used = marks_of(r);
     if (r->p.job.nccl)
         r->nccl_ranks = well ? r->p.program->ranks : 0;
     forget_run(r);
@@ -426,6 +442,8 @@ static enum hl_status copy_guard(struct runner *r, int rank, int workspace, int 
 {
     const uint64_t begin = hl_cuda_plan_guard_at(&r->p.plan, rank, workspace, guard);
     const uint64_t end = begin + r->p.plan.guard_words * 4ull;
+    if (r->p.plan.guard_words == 2 * HL_CUDA_GUARD_SEEN) /* all of it */
+        return copy_words(r, rank, begin, 2 * HL_CUDA_GUARD_SEEN, to, error);
     const enum hl_status status = copy_words(r, rank, begin, HL_CUDA_GUARD_SEEN, to, error);
     return status ? status
                   : copy_words(r, rank, end - HL_CUDA_GUARD_SEEN * 4ull, HL_CUDA_GUARD_SEEN,

@@ -25,7 +25,6 @@ struct hl_host_event {
 #define HL_HOST_EVENTS 4096u
 struct hl_shared_rank {
     _Atomic uint32_t written, read;
-    struct hl_host_event events[HL_HOST_EVENTS];
     _Atomic uint32_t marks_read;   /* of this rank; its host keeps within its part of the ring of marks */
     _Atomic int tid;               /* of the thread that runs its program */
     _Atomic uint32_t op;           /* op that the host is in */
@@ -36,7 +35,7 @@ struct hl_shared_rank {
     _Atomic bool waits;            /* in a barrier, a sync or a delay */
     _Atomic bool exited;           /* its program is over */
     _Atomic bool done;             /* and so is all its work on the device */
-    char unused[64];
+    struct hl_host_event events[HL_HOST_EVENTS];
 };
 
 /* A handle of CUDA's interprocess memory, and an identity of a NCCL communicator. */
@@ -61,6 +60,7 @@ struct hl_shared {
     struct hl_stray_write stray; /* what a look at the guards found */
     /* Where ranks are and what the devices hold. */
     int device[HL_RANKS_MAX];
+    bool mps; /* kernels of several processes run at once on one GPU; else they take turns */
     int64_t gpu_to_host_ns[HL_RANKS_MAX]; /* added to the timer of the rank's GPU gives CLOCK_MONOTONIC */
     uint32_t share[HL_KERNEL_COUNT]; /* most CTAs of a rank's kernel that are sure to run with its peers' */
     uint32_t resident[HL_KERNEL_COUNT]; /* CTAs of it that the GPU holds when nothing else runs */

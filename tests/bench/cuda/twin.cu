@@ -127,7 +127,15 @@ __global__ void __launch_bounds__(512, 1) twin(const __grid_constant__ struct hl
     }
 }
 
-int hl_twin_launch(const struct hl_cuda_call *call, bool pdl, struct CUstream_st *stream)
+/* What a launch alone takes: as many threads, which only wait for the kernel before them. */
+__global__ void __launch_bounds__(512, 1) empty(const __grid_constant__ struct hl_cuda_call)
+{
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+
+static cudaError_t launch(const struct hl_cuda_call *call, bool pdl, struct CUstream_st *stream,
+                          void (*kernel)(const struct hl_cuda_call))
 {
     cudaLaunchAttribute attribute = {};
     attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
@@ -140,10 +148,20 @@ int hl_twin_launch(const struct hl_cuda_call *call, bool pdl, struct CUstream_st
     config.numAttrs = pdl;
     struct hl_cuda_call parameters = *call;
     parameters.hidden_inverse = 0.5f / (float)call->layout.row_words;
+    return cudaLaunchKernelEx(&config, kernel, parameters);
+}
+
+int hl_twin_launch(const struct hl_cuda_call *call, bool pdl, struct CUstream_st *stream)
+{
     switch (call->layout.ranks) {
-    case 2: return cudaLaunchKernelEx(&config, twin<2>, parameters);
-    case 4: return cudaLaunchKernelEx(&config, twin<4>, parameters);
-    case 8: return cudaLaunchKernelEx(&config, twin<8>, parameters);
+    case 2: return launch(call, pdl, stream, twin<2>);
+    case 4: return launch(call, pdl, stream, twin<4>);
+    case 8: return launch(call, pdl, stream, twin<8>);
     default: return cudaErrorInvalidValue;
     }
+}
+
+int hl_empty_launch(const struct hl_cuda_call *call, bool pdl, struct CUstream_st *stream)
+{
+    return launch(call, pdl, stream, empty);
 }

@@ -379,11 +379,7 @@ HL_STEP_INLINE struct hl_sums hl_sum_gathered(const struct hl_cx *cx, struct hl_
     g->missing = UINT32_MAX;
     return sums;
 }
-HL_STEP_INLINE struct hl_sums hl_sum_rows(struct hl_cx *cx, struct hl_gather *g, uint32_t, uint32_t, int,
-                                          struct hl_fragment)
-{
-    return hl_sum_gathered(cx, g);
-}
+#define hl_sum_rows(cx, g, at, stride, skip, own) hl_sum_gathered(cx, g)
 
 /* The row at `at` of the own workspace; the same for a row that the last poll saw. */
 HL_STEP_INLINE struct hl_sums hl_load_row(struct hl_cx *cx, uint32_t at)

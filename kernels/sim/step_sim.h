@@ -344,10 +344,7 @@ static inline void hl_add_row(const struct hl_cx *cx, float *sums, const uint32_
 }
 
 /* The GPU holds its own row in registers; here it is at hand when it is summed. */
-static inline void hl_keep_own(const struct hl_cx *cx, const struct hl_gather *g, int skip, uint32_t token)
-{
-    (void)cx, (void)g, (void)skip, (void)token;
-}
+#define hl_keep_own(cx, g, skip, token) ((void)0)
 
 /* Sums the rows that the last poll saw, in rank order; the row of `skip` comes from `own`. */
 static inline float *hl_sum_rows(struct hl_cx *cx, struct hl_gather *g, uint32_t at, uint32_t stride,

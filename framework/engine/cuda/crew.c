@@ -161,6 +161,7 @@ static enum hl_status start_crew(const struct hl_cuda_plan *plan, struct hl_erro
     const enum hl_detail detail = plan ? plan->config->watchdog.detail : HL_DETAIL_LIGHT;
     enum hl_status status = hl_witness_init(detail, has_processes(plan) ? plan->program->ranks : 1, error);
     shared->copies_bytes = copies;
+    prctl(PR_SET_TIMERSLACK, 1000ul); /* naps between two looks are short */
     crew = (struct crew){ .owner = getpid(), .shared = shared, .eager = needs_eager(plan) };
     if (detail == HL_DETAIL_CORE)
         hl_scratch_make(crew.core_folder, getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", "core");

@@ -241,7 +241,7 @@ static void collect_hosts(const struct hl_probe *probe, struct hl_evidence *evid
             probe->host_stack(probe->user, r, rank->stack, sizeof rank->stack);
         if (probe->residency)
             rank->residency = probe->residency(probe->user, r);
-        if (probe->device_answer)
+        if (evidence->hung && probe->device_answer)
             rank->device = probe->device_answer(probe->user, r);
     }
 }

@@ -23,6 +23,9 @@
 #define READ_MS 2000
 #define END_MS 4000
 #define POLL_NS 20000
+/* Queues of a process that hosts all ranks, and of one that hosts one or none. */
+#define ALL_CONNECTIONS 32
+#define MEMBER_CONNECTIONS 8
 /* Words that one read may ask for. */
 #define READ_WORDS_MAX 65536u
 
@@ -118,7 +121,7 @@ static enum hl_status start_process(struct process *p, const struct hl_cuda_plan
     const pid_t pid = fork();
     if (pid == 0) {
         begin_child(fds[1]);
-        hl_cuda_process_environment(crew.eager);
+        hl_cuda_process_environment(crew.eager, has_processes(plan) ? MEMBER_CONNECTIONS : ALL_CONNECTIONS);
         if (crew.core_folder[0])
             hl_core_dump_allow(crew.core_folder, getpid());
         if (rank >= 0 || !has_processes(plan)) /* the processes that launch are watched */

@@ -1,6 +1,7 @@
 /* The common part of runner and members; see process.h. */
 #include "process.h"
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -12,11 +13,13 @@
             return status_; \
     } while (0)
 
-void hl_cuda_process_environment(bool eager)
+void hl_cuda_process_environment(bool eager, int connections)
 {
+    char text[16];
+    snprintf(text, sizeof text, "%d", connections);
     prctl(PR_SET_TIMERSLACK, 1000ul); /* short naps are short */
     setenv("CUDA_MODULE_LOADING", eager ? "EAGER" : "LAZY", 1);
-    setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+    setenv("CUDA_DEVICE_MAX_CONNECTIONS", text, 0);
     setenv("NCCL_NVLS_ENABLE", "0", 1);
 }
 

@@ -18,8 +18,10 @@ struct hl_cuda_process {
 
 /* What the driver, CUPTI and NCCL read of the environment: set before any of them has threads that may look.
  * `eager`: all code is loaded at once. Else a run loads the kernels that it names, before anything spins: of
- * all data types and mutants it takes one, and the others' code takes a third of a second. */
-void hl_cuda_process_environment(bool eager);
+ * all data types and mutants it takes one, and the others' code takes a third of a second. `connections`:
+ * hardware queues of the process, unless the user has said so; MPS has not enough of them for 32 in each of 5
+ * processes. */
+void hl_cuda_process_environment(bool eager, int connections);
 /* Opens the driver and counts the GPUs. HL_STATUS_NO_GPU: there is none. */
 enum hl_status hl_cuda_process_init(struct hl_cuda_process *process, struct hl_shared *shared,
                                     struct hl_error *error);

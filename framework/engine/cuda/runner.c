@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "issue.h"
 #include "process.h"
+#include "room.h"
 #include "seat.h"
 
 /* Words of a read, or of all guards. */
@@ -152,89 +153,6 @@ static enum hl_status set_clocks(struct runner *r, struct hl_error *error)
     return status;
 }
 
-/* How many CTAs of a kernel of the call the GPU holds: the fewer of its two builds, one
- * CTA a token and several tokens a CTA. */
-static enum hl_status measure_kernel(struct runner *r, int rank, uint32_t op, enum hl_kernel kernel,
-                                     uint32_t *ret_resident, struct hl_error *error)
-{
-    struct hl_cuda_call call = hl_cuda_rank_call(&r->p.job, rank, op);
-    *ret_resident = UINT32_MAX;
-    for (call.tokens = 1; call.tokens <= 2 && call.tokens <= call.layout.tokens_max; call.tokens++) {
-        const struct hl_cuda_launch launch = { .kernel = kernel,
-                                               .compare = r->p.config.subject.sentinel_compare,
-                                               .mutant = r->p.config.subject.mutant,
-                                               .ctas = 1 };
-        uint32_t resident;
-        TRY(hl_cuda_resident_ctas(&call, &launch, &resident));
-        *ret_resident = resident < *ret_resident ? resident : *ret_resident;
-    }
-    return HL_STATUS_OK;
-}
-
-/* Most ranks of a GPU. */
-static uint32_t ranks_together(const struct runner *r)
-{
-    uint32_t most = 0, count[HL_RANKS_MAX] = { 0 };
-    for (int rank = 0; rank < r->p.program->ranks; rank++) {
-        const uint32_t n = ++count[r->p.shared->device[rank]];
-        most = n > most ? n : most;
-    }
-    return most;
-}
-
-/* The part of the GPU that a rank's kernel may fill: both kernels of a call of every rank and stream are
- * there at once, and an eighth stays free for fillers and marks. Under `lobe` the grid is as on a GPU of its
- * own. */
-static enum hl_status share_gpu(struct runner *r, int rank, uint32_t op_index, struct hl_error *error)
-{
-    const struct hl_op *op = &r->p.program->rank[rank].ops[op_index];
-    const struct hl_kernel_list list = hl_protocol_kernels(op->protocol);
-    struct hl_shared *shared = r->p.shared;
-    for (int i = 0; i < list.count; i++) {
-        const enum hl_kernel kernel = list.kernels[i];
-        uint32_t resident;
-        if (shared->share[kernel])
-            continue;
-        const enum hl_status status = measure_kernel(r, rank, op_index, kernel, &resident, error);
-        if (status)
-            return status;
-        const uint32_t parts = ranks_together(r) * (uint32_t)list.count * r->p.program->n_streams;
-        const bool fair = r->p.config.world.progress == HL_PROGRESS_FAIR;
-        shared->resident[kernel] = resident;
-        shared->share[kernel] = fair ? resident / 8 * 7 / parts : UINT32_MAX;
-        if (shared->share[kernel] == 0)
-            return hl_fail(
-                error, HL_STATUS_NO_GPU,
-                "%u ranks do not fit one GPU at once: it holds %u CTAs of hidden %u; take fewer ranks, or "
-                "`world.progress: lobe` to see them wait for room",
-                ranks_together(r), resident, r->p.plan.geometry.hidden);
-    }
-    return HL_STATUS_OK;
-}
-
-/* A plugin launches grids of its own choice, and nobody knows how many of its CTAs fit. */
-static enum hl_status leave_grid(struct runner *r, const struct hl_op *op)
-{
-    const struct hl_kernel_list list = hl_protocol_kernels(op->protocol);
-    for (int i = 0; i < list.count; i++)
-        r->p.shared->share[list.kernels[i]] = r->p.shared->resident[list.kernels[i]] = UINT32_MAX;
-    return HL_STATUS_OK;
-}
-
-static enum hl_status load_kernels(struct runner *r, struct hl_error *error)
-{
-    enum hl_status status = HL_STATUS_OK;
-    memset(r->p.shared->share, 0, sizeof r->p.shared->share);
-    for (int rank = 0; rank < r->p.program->ranks;
-         rank++) /* a fault may bring a rank a protocol of its own */
-        for (uint32_t i = 0; !status && i < r->p.program->rank[rank].n_ops; i++)
-            if (r->p.program->rank[rank].ops[i].kind == HL_OP_CALL)
-                status = hl_cuda_subject_runs(&r->p.config, r->p.program->rank[rank].ops[i].protocol)
-                             ? leave_grid(r, &r->p.program->rank[rank].ops[i])
-                             : share_gpu(r, rank, i, error);
-    return status;
-}
-
 static enum hl_status reset_shared(struct runner *r, struct hl_error *error)
 {
     struct hl_shared *shared = r->p.shared;
@@ -297,7 +215,7 @@ static enum hl_status start_run(struct runner *r, const struct hl_request *reque
         status = hl_cuda_subject_open(&r->p.job.subject, &r->p.driver, r->p.contexts, &r->p.plan, r->p.shared,
                                       error);
     if (!status)
-        status = load_kernels(r, error);
+        status = hl_cuda_share_room(&r->p, error);
     if (!status)
         status = reset_shared(r, error);
     if (!status)

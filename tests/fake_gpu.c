@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../framework/fault/weave.h"
+#include "walk.h"
 
 /* A launch, kept for graphs. */
 struct launch {
@@ -313,6 +314,24 @@ static void make_ranks(struct hl_fake_gpu *gpu)
         r->aside = &asides[rank];
         asides[rank] = (struct CUstream_st){ .rank = rank };
     }
+}
+
+struct hl_config hl_reduced_config(enum hl_mode mode)
+{
+    struct hl_config config = hl_plain_config(mode);
+    config.subject.sentinel_compare = HL_COMPARE_BITS;
+    config.payload.residue = (struct hl_residue){ 0.5, 0 };
+    return config;
+}
+
+struct hl_config hl_fault_config(enum hl_fault_kind kind)
+{
+    struct hl_config config = hl_reduced_config(HL_MODE_EAGER);
+    config.n_faults = 1;
+    config.faults[0] = (struct hl_fault){
+        .kind = kind, .rank = 1, .call = 5, .calls = 1, .probability = 1, .delay_ns = 1000
+    };
+    return config;
 }
 
 struct hl_fake_gpu *hl_fake_gpu_create(const struct hl_config *config, uint64_t seed)

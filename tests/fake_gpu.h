@@ -20,6 +20,10 @@ struct hl_fake_gpu {
     const char *fails_at; /* word of the log at which a call fails, or NULL */
 };
 
+/* Small configurations: a mode with bit-exact waits, and an eager one with a fault of rank 1 at call 5. */
+struct hl_config hl_reduced_config(enum hl_mode mode);
+struct hl_config hl_fault_config(enum hl_fault_kind kind);
+
 /* The ranks' program for a run of `seed`, faults woven in. */
 struct hl_fake_gpu *hl_fake_gpu_create(const struct hl_config *config, uint64_t seed);
 void hl_fake_gpu_destroy(struct hl_fake_gpu *gpu);

@@ -114,19 +114,11 @@ static void compare_feeds(const struct hl_config *config, uint64_t seed)
     hl_fake_gpu_destroy(gpu);
 }
 
-static struct hl_config reduced(enum hl_mode mode)
-{
-    struct hl_config config = hl_plain_config(mode);
-    config.subject.sentinel_compare = HL_COMPARE_BITS;
-    config.payload.residue = (struct hl_residue){ 0.5, 0 };
-    return config;
-}
-
 Test(cuda_feed, equals_the_simulators_in_every_mode)
 {
     for (int mode = 0; mode < HL_MODE_COUNT; mode++)
         for (int fusion = 0; fusion < HL_FUSION_COUNT; fusion++) {
-            struct hl_config config = reduced(mode);
+            struct hl_config config = hl_reduced_config(mode);
             config.schedule.fusion = fusion;
             compare_feeds(&config, 7);
         }
@@ -135,7 +127,7 @@ Test(cuda_feed, equals_the_simulators_in_every_mode)
 Test(cuda_feed, feeds_the_rows_that_the_scenario_asks_for)
 {
     for (int rows = 0; rows < HL_ROWS_COUNT; rows++) {
-        struct hl_config config = reduced(HL_MODE_PIECEWISE);
+        struct hl_config config = hl_reduced_config(HL_MODE_PIECEWISE);
         config.payload.rows = rows;
         config.payload.pattern = HL_PAYLOAD_RANDOM_BITS;
         compare_feeds(&config, 3);
@@ -144,22 +136,12 @@ Test(cuda_feed, feeds_the_rows_that_the_scenario_asks_for)
 
 Test(cuda_feed, tells_faults_that_end_well)
 {
-    struct hl_config config = reduced(HL_MODE_FULL);
+    struct hl_config config = hl_reduced_config(HL_MODE_FULL);
     config.n_faults = 1;
     config.faults[0] = (struct hl_fault){
         .kind = HL_FAULT_HOST_DELAY, .rank = 1, .call = 5, .calls = 1, .probability = 1, .delay_ns = 1000
     };
     compare_feeds(&config, 11);
-}
-
-static struct hl_config with_fault(enum hl_fault_kind kind)
-{
-    struct hl_config config = reduced(HL_MODE_EAGER);
-    config.n_faults = 1;
-    config.faults[0] = (struct hl_fault){
-        .kind = kind, .rank = 1, .call = 5, .calls = 1, .probability = 1, .delay_ns = 1000
-    };
-    return config;
 }
 
 /* Ends a run once rank 1 has begun the op that its fault changed. */
@@ -172,7 +154,7 @@ static void abort_at_fault(void *user, const struct hl_event *event)
 
 Test(cuda_feed, a_barrier_of_a_wrong_group_tells_its_fault_and_never_ends)
 {
-    const struct hl_config config = with_fault(HL_FAULT_WRONG_GROUP);
+    const struct hl_config config = hl_fault_config(HL_FAULT_WRONG_GROUP);
     struct hl_fake_gpu *gpu = hl_fake_gpu_create(&config, 1);
     hl_fake_gpu_run(gpu, &(struct hl_feed){ abort_at_fault, gpu });
     cr_assert(gpu->shared->aborted, "the run came to its end");
@@ -182,7 +164,7 @@ Test(cuda_feed, a_barrier_of_a_wrong_group_tells_its_fault_and_never_ends)
 
 Test(cuda_feed, an_early_rank_passes_its_barriers_and_says_so)
 {
-    const struct hl_config config = with_fault(HL_FAULT_EARLY_INIT);
+    const struct hl_config config = hl_fault_config(HL_FAULT_EARLY_INIT);
     memset(heard, 0, sizeof heard);
     struct hl_fake_gpu *gpu = hl_fake_gpu_create(&config, 1);
     hl_fake_gpu_run(gpu, &(struct hl_feed){ hear, heard[1] });
@@ -217,7 +199,7 @@ static void log_of(const struct hl_config *config, char *text, size_t size)
 
 static struct hl_config tiny(enum hl_mode mode, uint32_t size)
 {
-    struct hl_config config = reduced(mode);
+    struct hl_config config = hl_reduced_config(mode);
     config.schedule.layers = 1;
     config.schedule.calls_per_layer = 1;
     config.schedule.sizes[0] = size;
@@ -275,7 +257,7 @@ Test(cuda_calls, split_ops_run_eagerly_during_the_capture_pass)
 
 Test(cuda_calls, a_call_on_a_second_stream_becomes_a_branch)
 {
-    struct hl_config config = reduced(HL_MODE_FULL);
+    struct hl_config config = hl_reduced_config(HL_MODE_FULL);
     config.schedule.n_sizes = 1;
     config.schedule.replays = 2;
     config.n_faults = 1;
@@ -322,190 +304,4 @@ Test(cuda_calls, a_failure_names_rank_and_op)
     cr_assert_not_null(strstr(gpu->shared->failure, "launch a graph: CUDA_ERROR_LAUNCH_FAILED"), "%s",
                        gpu->shared->failure);
     hl_fake_gpu_destroy(gpu);
-}
-
-/*
- * What is refused, and what is skipped
- */
-
-static enum hl_status plan_with(enum hl_fault_kind kind, enum hl_placement placement, struct hl_error *error)
-{
-    struct hl_config config = reduced(HL_MODE_FULL);
-    config.world.placement = placement;
-    config.n_faults = 1;
-    config.faults[0] = (struct hl_fault){ .kind = kind, .rank = 1, .call = 5, .calls = 1, .probability = 1 };
-    struct hl_program *program = hl_must_create(&config, 1);
-    struct hl_cuda_plan plan = { 0 };
-    cr_assert_eq(hl_faults_weave(program, 1, error), HL_STATUS_OK, "%s", error->message);
-    const enum hl_status status = hl_cuda_plan_init(&plan, &config, program, error);
-    hl_cuda_plan_finish(&plan);
-    hl_program_destroy(program);
-    return status;
-}
-
-Test(cuda_refusal, what_happens_to_one_process_is_skipped_where_ranks_share_one)
-{
-    struct hl_error error;
-    cr_assert_eq(plan_with(HL_FAULT_KILL_RANK, HL_PLACEMENT_VIRTUAL, &error), HL_STATUS_NO_GPU);
-    cr_assert_not_null(strstr(error.message, "of rank 1 (kill"), "%s", error.message);
-    cr_assert_not_null(strstr(error.message, "world.placement: process"), "%s", error.message);
-    cr_assert_eq(plan_with(HL_FAULT_STOP_RANK, HL_PLACEMENT_VIRTUAL, &error), HL_STATUS_NO_GPU);
-    cr_assert_eq(plan_with(HL_FAULT_KILL_RANK, HL_PLACEMENT_PROCESS, &error), HL_STATUS_OK);
-    cr_assert_eq(plan_with(HL_FAULT_STOP_RANK, HL_PLACEMENT_PROCESS, &error), HL_STATUS_OK);
-    cr_assert_eq(plan_with(HL_FAULT_SKIP_CALL, HL_PLACEMENT_VIRTUAL, &error), HL_STATUS_OK);
-}
-
-Test(cuda_refusal, mutants_are_built_for_bf16_and_up_to_8_ranks)
-{
-    for (int mutant = 0; mutant < HL_MUTANT_INT_OFFSET; mutant++) /* workspaces are no 2 GiB here */
-        cr_assert(hl_cuda_has_build((enum hl_mutant)mutant, HL_BF16, 8), "mutant %d", mutant);
-    cr_assert(hl_cuda_has_build(HL_MUTANT_NONE, HL_FP32, 16));
-    cr_assert(hl_cuda_has_build(HL_MUTANT_SHORT_CLEAR, HL_FP16, 4));
-    cr_assert_not(hl_cuda_has_build(HL_MUTANT_INT_OFFSET, HL_BF16, 4));
-    cr_assert_not(hl_cuda_has_build(HL_MUTANT_DEPTH_2, HL_FP16, 4));
-    cr_assert_not(hl_cuda_has_build(HL_MUTANT_DEPTH_2, HL_BF16, 16));
-}
-
-static int gpus_here;
-static CUresult count_gpus(int *ret_count)
-{
-    *ret_count = gpus_here;
-    return CUDA_SUCCESS;
-}
-
-Test(cuda_refusal, the_nccl_subject_wants_a_gpu_for_each_rank)
-{
-    const struct hl_driver driver = { .cuDeviceGetCount = count_gpus };
-    struct hl_config config = reduced(HL_MODE_EAGER);
-    struct hl_error error;
-    gpus_here = 1;
-    cr_assert_eq(hl_cuda_check_nccl(&driver, &config, 4, &error), HL_STATUS_OK, "other subjects share a GPU");
-    config.subject.backend = HL_BACKEND_NCCL;
-    cr_assert_eq(hl_cuda_check_nccl(&driver, &config, 4, &error), HL_STATUS_NO_GPU);
-    cr_assert_str_eq(error.message,
-                     "subject.backend: nccl needs a GPU for each of the 4 ranks, and there is 1 here");
-    gpus_here = 4;
-    cr_assert_eq(hl_cuda_check_nccl(&driver, &config, 4, &error), HL_STATUS_OK, "%s", error.message);
-    config.world.gpus = 2;
-    cr_assert_eq(hl_cuda_check_nccl(&driver, &config, 4, &error), HL_STATUS_NO_GPU);
-    cr_assert_not_null(strstr(error.message, "world.gpus is 2"), "%s", error.message);
-}
-
-/*
- * The plan and the way to the runner
- */
-
-Test(cuda_plan, deals_ranks_to_gpus_in_blocks)
-{
-    struct hl_config config = reduced(HL_MODE_EAGER);
-    struct hl_program *program = hl_must_create(&config, 1);
-    const struct hl_cuda_plan plan = { .config = &config, .program = program };
-    cr_assert_eq(program->ranks, 4);
-    cr_assert_eq(hl_cuda_plan_gpu(&plan, 8, 3), 0, "virtual ranks share a GPU unless the scenario says more");
-    config.world.gpus = 2;
-    for (int rank = 0; rank < 4; rank++)
-        cr_assert_eq(hl_cuda_plan_gpu(&plan, 8, rank), rank / 2);
-    cr_assert_eq(hl_cuda_plan_gpu(&plan, 1, 3), 1, "a GPU that is asked for and not there is not replaced");
-    config.world.gpus = 0;
-    config.world.placement = HL_PLACEMENT_PROCESS;
-    cr_assert_eq(hl_cuda_plan_gpu(&plan, 8, 3), 3);
-    cr_assert_eq(hl_cuda_plan_gpu(&plan, 2, 3), 1);
-    cr_assert_eq(hl_cuda_plan_gpu(&plan, 1, 3), 0);
-    hl_program_destroy(program);
-}
-
-static void expect_guards(const struct hl_fake_gpu *gpu)
-{
-    for (int rank = 0; rank < gpu->program->ranks; rank++)
-        for (int guard = 0; guard < HL_CUDA_GUARDS; guard++) {
-            const uint64_t at = hl_cuda_plan_guard_at(&gpu->plan, rank, 0, guard);
-            const uint32_t *words = (const uint32_t *)(gpu->memory[rank] + at);
-            for (uint32_t i = 0; i < gpu->plan.guard_words; i++)
-                cr_assert_eq(words[i], HL_CUDA_CANARY, "rank %d, guard %d, word %u", rank, guard, i);
-        }
-}
-
-Test(cuda_plan, a_workspace_lies_between_guards)
-{
-    struct hl_config config = reduced(HL_MODE_FULL);
-    config.geometry = HL_GEOMETRY_FULL;
-    config.subject.hidden = 16384;
-    config.subject.dtype = HL_FP32;
-    struct hl_fake_gpu *gpu = hl_fake_gpu_create(&config, 1);
-    cr_assert_geq(gpu->plan.guard_words, gpu->plan.layout[0].row_words, "a stray row spoils nothing else");
-    atomic_store(&gpu->shared->aborted, true); /* the ranks prepare, and that is all */
-    hl_fake_gpu_run(gpu, &(struct hl_feed){ 0 });
-    expect_guards(gpu);
-    hl_fake_gpu_destroy(gpu);
-    config = with_fault(HL_FAULT_REALLOC);
-    config.schedule.mode = HL_MODE_FULL;
-    gpu = hl_fake_gpu_create(&config, 1);
-    hl_fake_gpu_run(gpu, &(struct hl_feed){ 0 });
-    expect_guards(gpu); /* what takes over the memory writes into the buffers only */
-    hl_fake_gpu_destroy(gpu);
-}
-
-Test(cuda_plan, a_grid_that_a_fault_halves_is_launched_so)
-{
-    struct hl_config config = with_fault(HL_FAULT_GRID_MISMATCH);
-    config.geometry = HL_GEOMETRY_FULL;
-    struct hl_fake_gpu *gpu = hl_fake_gpu_create(&config, 1);
-    const struct hl_rank_program *p = &gpu->program->rank[1];
-    uint32_t halved = 0;
-    for (uint32_t i = 0; i < p->n_ops; i++) {
-        if (p->ops[i].kind != HL_OP_CALL || p->ops[i].ctas == 0)
-            continue;
-        const enum hl_kernel first = hl_protocol_kernels(p->ops[i].protocol).kernels[0];
-        cr_assert_eq(hl_cuda_plan_ctas(&gpu->plan, 1, i, first, UINT32_MAX), p->ops[i].ctas);
-        halved++;
-    }
-    cr_assert_gt(halved, 0);
-    hl_fake_gpu_destroy(gpu);
-}
-
-Test(cuda_plan, samples_the_same_calls_on_all_ranks_within_the_budget)
-{
-    struct hl_config config = reduced(HL_MODE_FULL);
-    config.geometry = HL_GEOMETRY_FULL;
-    config.schedule.sizes[0] = 16;
-    config.schedule.sizes[1] = 4;
-    config.schedule.replays = 40;
-    struct hl_program *program = hl_must_create(&config, 5);
-    struct hl_cuda_plan plan;
-    struct hl_error error;
-    cr_assert_eq(hl_cuda_plan_init(&plan, &config, program, &error), HL_STATUS_OK);
-    cr_assert_gt(plan.calls_sampled, 0);
-    cr_assert_lt(plan.calls_sampled, plan.calls, "this run is too large to be checked whole");
-    cr_assert_leq(plan.sample_bytes, HL_CUDA_SAMPLE_BYTES);
-    for (int rank = 1; rank < program->ranks; rank++) {
-        cr_assert_eq(plan.rank[rank].n_samples, plan.rank[0].n_samples);
-        for (uint32_t i = 0; i < plan.rank[0].n_samples; i++)
-            cr_assert_eq(plan.rank[rank].samples[i] == HL_CUDA_NOT_SAMPLED,
-                         plan.rank[0].samples[i] == HL_CUDA_NOT_SAMPLED);
-    }
-    hl_cuda_plan_finish(&plan);
-    hl_program_destroy(program);
-}
-
-Test(cuda_plan, a_program_survives_the_way_to_the_runner)
-{
-    struct hl_config config = reduced(HL_MODE_PIECEWISE), copied;
-    struct hl_program *program = hl_must_create(&config, 5);
-    uint64_t bytes;
-    void *packed = hl_program_pack(&config, program, &bytes);
-    struct hl_program *copy = hl_program_unpack(packed, &copied);
-    cr_assert_eq(memcmp(&config, &copied, sizeof config), 0);
-    cr_assert_eq(copy->n_blocks, program->n_blocks);
-    cr_assert_eq(memcmp(copy->blocks, program->blocks, program->n_blocks * sizeof *copy->blocks), 0);
-    for (int rank = 0; rank < program->ranks; rank++) {
-        const struct hl_rank_program *a = &program->rank[rank], *b = &copy->rank[rank];
-        cr_assert_eq(a->n_ops, b->n_ops);
-        cr_assert_eq(memcmp(a->ops, b->ops, a->n_ops * sizeof *a->ops), 0);
-        cr_assert_eq(
-            memcmp(program->graphs[rank], copy->graphs[rank], program->n_graphs * sizeof(struct hl_graph)),
-            0);
-    }
-    free(packed);
-    hl_program_destroy(copy);
-    hl_program_destroy(program);
 }

@@ -36,6 +36,10 @@ static struct hl_scenario *parse(const char *text, enum hl_geometry geometry)
     return scenario;
 }
 
+/* The engine with a clock on how long a run takes to let go, and how long the next one to start; and how long
+ * its program took. */
+static double end_s, start_s, run_s;
+
 static enum hl_verdict run(const struct hl_engine *engine, const struct hl_scenario *scenario, int index)
 {
     const struct hl_run_options options = { .engine = engine, .seed = 1 };
@@ -45,12 +49,10 @@ static enum hl_verdict run(const struct hl_engine *engine, const struct hl_scena
         hl_run_once(scenario, &scenario->cases[0], &options, index, HL_VERDICT_SKIPPED, &result, &error);
     hl_bench_require(status == HL_STATUS_OK, error.message);
     const enum hl_verdict verdict = result.finding.verdict;
+    run_s = (double)result.virtual_ns * 1e-9;
     hl_run_result_finish(&result);
     return verdict;
 }
-
-/* The engine with a clock on how long a run takes to let go, and how long the next one to start. */
-static double end_s, start_s;
 
 static void timed_end(struct hl_run *r)
 {
@@ -71,17 +73,18 @@ static enum hl_status timed_start(const struct hl_run_spec *spec, struct hl_run 
 /* Clean runs a second, and which part of their time is start and end. */
 static double pace(const struct hl_engine *timed, const struct hl_scenario *scenario, int runs)
 {
-    double starting_s = 0, ending_s = 0;
+    double starting_s = 0, running_s = 0, ending_s = 0;
     run(timed, scenario, 0);
     const double from = hl_bench_now_s();
     for (int i = 1; i <= runs; i++) {
         hl_bench_require(run(timed, scenario, i) == HL_VERDICT_PASS, "a clean run passes");
         starting_s += start_s;
+        running_s += run_s;
         ending_s += end_s;
     }
     const double all_s = hl_bench_now_s() - from;
-    fprintf(stderr, "a run: start %.2f ms, end %.2f ms, all %.2f ms\n", starting_s / runs * 1e3,
-            ending_s / runs * 1e3, all_s / runs * 1e3);
+    fprintf(stderr, "a run: start %.2f ms, program %.2f ms, end %.2f ms, all %.2f ms\n",
+            starting_s / runs * 1e3, running_s / runs * 1e3, ending_s / runs * 1e3, all_s / runs * 1e3);
     return runs / all_s;
 }
 

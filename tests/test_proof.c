@@ -123,20 +123,6 @@ Test(proof, a_host_that_is_blocked_may_come_yet)
     expect(0, HL_EDGE_OPEN);
 }
 
-/* Not proven, but no secret either: all hosts wait for their turn, so nobody holds this one up but those who
- * wait for its call. */
-Test(proof, a_host_at_a_barrier_whose_peers_all_wait_left_its_call_out)
-{
-    waits(0, 1, 3, HL_SLOT_SENTINEL);
-    e->rank[1].n_pending = 0;
-    e->rank[1].workspace[0].enqueued = e->rank[1].workspace[0].begun = 3;
-    struct hl_finding f = hl_classify(e);
-    cr_expect_eq(f.cause, HL_CAUSE_PEER_HOST_BLOCKED, "it may sleep, or wait for a lock: %s", f.summary);
-    e->rank[0].waits = e->rank[1].waits = true;
-    f = hl_classify(e);
-    cr_expect_eq(f.cause, HL_CAUSE_PEER_MISSING_CALL, "%s", f.summary);
-}
-
 Test(proof, a_dead_rank)
 {
     waits(0, 1, 3, HL_SLOT_SENTINEL);

@@ -46,12 +46,13 @@ void hl_cuda_events_finish(struct hl_cuda_events *e)
     *e = (struct hl_cuda_events){ 0 };
 }
 
-/* `time_ns` is CLOCK_MONOTONIC; events come in order. */
+/* `time_ns` is CLOCK_MONOTONIC; events come in order. Clocks of two GPUs are compared within microseconds, so
+ * an event that comes behind another has a later time, whatever its clock says: who reads times sees the
+ * order. */
 static void emit(struct hl_cuda_events *e, uint64_t time_ns, struct hl_event event)
 {
     time_ns = time_ns > e->start_ns ? time_ns - e->start_ns : 0;
-    if (time_ns > e->last_ns)
-        e->last_ns = time_ns;
+    e->last_ns = time_ns > e->last_ns ? time_ns : e->last_ns + 1;
     event.time_ns = e->last_ns;
     if (e->feed.on_event)
         e->feed.on_event(e->feed.user, &event);

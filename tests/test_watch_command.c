@@ -263,6 +263,38 @@ Test(watch_command, callbacks_and_events_of_a_program_become_its_report)
     json_decref(verdict);
 }
 
+/* The program goes on without a watchdog; what it does not end any more is nothing that could be seen. */
+Test(watch_command, cupti_that_gives_up_is_said_and_nothing_is_reported)
+{
+    char line[PATH_MAX];
+    if (!getenv("HANGLAB_HAS_CUPTI"))
+        cr_skip_test("built without CUPTI's headers");
+    snprintf(line, sizeof line,
+             "hanglab watch -t 300ms --out o -- env LD_LIBRARY_PATH=%s/tests/fake_cuda/plays "
+             "%s/tests/fake_cuda/plays/fake_program given-up",
+             getenv("HANGLAB_BUILD"), getenv("HANGLAB_BUILD"));
+    command_expect(&c, line, 0);
+    command_said(&c, "is not watched: the sampler broke");
+    cr_expect(!strstr(c.err, "no progress for"), "%s", c.err);
+}
+
+/* CUPTI takes two at once and breaks one of them. */
+Test(watch_command, one_process_samples_a_gpu)
+{
+    char line[2 * PATH_MAX];
+    if (!getenv("HANGLAB_HAS_CUPTI"))
+        cr_skip_test("built without CUPTI's headers");
+    snprintf(line, sizeof line,
+             "hanglab watch -t 5s -d pc --out o -- env LD_LIBRARY_PATH=%s/tests/fake_cuda/plays "
+             "sh -c '%s/tests/fake_cuda/plays/fake_program samples & "
+             "%s/tests/fake_cuda/plays/fake_program samples & wait'",
+             getenv("HANGLAB_BUILD"), getenv("HANGLAB_BUILD"), getenv("HANGLAB_BUILD"));
+    command_expect(&c, line, 0);
+    const char *said = strstr(c.err, "another process samples this GPU");
+    cr_assert_not_null(said, "%s", c.err);
+    cr_expect_null(strstr(said + 1, "another process samples this GPU"), "both: %s", c.err);
+}
+
 /*
  * Without CUPTI: detail core
  */

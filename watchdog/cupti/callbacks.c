@@ -107,11 +107,21 @@ static void on_resource(CUpti_CallbackIdResource id, const CUpti_ResourceData *d
     }
 }
 
+/* CUPTI has given up, and will not say when the calls that are under way now come back. */
+static void on_end(const CUpti_StateData *data)
+{
+    const char *message = data->notification.message;
+    hl_watcher_lacks(message ? message : "CUPTI has ended itself", data->notification.result);
+    atomic_store(&hl_watcher.page->state, HL_PAGE_BLIND);
+}
+
 static void CUPTIAPI on_callback(void *user, CUpti_CallbackDomain domain, CUpti_CallbackId id,
                                  const void *data)
 {
     (void)user;
-    if (hl_watcher_inside)
+    if (domain == CUPTI_CB_DOMAIN_STATE)
+        on_end(data);
+    if (hl_watcher_inside || domain == CUPTI_CB_DOMAIN_STATE)
         return;
     hl_watcher_inside = true; /* what this thread does from here on is the watchdog's own */
     if (domain == CUPTI_CB_DOMAIN_RESOURCE) {
@@ -179,6 +189,8 @@ static void enable_resources(void)
     const size_t n = sizeof ids / sizeof ids[0] - (hl_watcher.page->detail != HL_PAGE_PC);
     for (size_t i = 0; i < n; i++)
         hl_watcher.cupti.cuptiEnableCallback(1, hl_watcher.subscriber, CUPTI_CB_DOMAIN_RESOURCE, ids[i]);
+    hl_watcher.cupti.cuptiEnableCallback(1, hl_watcher.subscriber, CUPTI_CB_DOMAIN_STATE,
+                                         CUPTI_CBID_STATE_FATAL_ERROR);
 }
 
 bool hl_callbacks_start(void)

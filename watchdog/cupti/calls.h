@@ -8,6 +8,7 @@
     X(cuptiUnsubscribe) \
     X(cuptiEnableCallback) \
     X(cuptiGetCallbackName) \
+    X(cuptiGetDeviceId) \
     X(cuptiGetGraphId) \
     X(cuptiGetGraphExecId) \
     X(cuptiGetGraphNodeId) \
@@ -30,6 +31,7 @@
     X(cuEventRecord) \
     X(cuEventQuery) \
     X(cuCtxSetCurrent) \
+    X(cuDeviceGetPCIBusId) \
     X(cuThreadExchangeStreamCaptureMode) \
     X(cuFuncGetParamInfo) \
     X(cuKernelGetParamInfo) \

@@ -1,14 +1,20 @@
 /* PC samples: which instructions of which kernel are executed while nothing goes on.
  *
  * In continuous mode, which does not serialise kernels. It must be on before the kernel that hangs begins, so
- * it is from the creation of the context; what comes while all is well is thrown away. */
+ * it is from the creation of the context; what comes while all is well is thrown away.
+ *
+ * One process samples a GPU. CUPTI takes a second one, but does not keep both alive: on an H100 one of two
+ * lost its callbacks in the middle of a capture, and with them the capture. */
 #include "inside.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,7 +22,7 @@
 #define REASONS 64
 #define PERIOD_LOG2 16 /* cycles between two samples of an SM */
 #define HARDWARE_BYTES (32u << 20)
-#define WORKER_MS 5
+#define WORKER_MS 10
 /* How long a stall is sampled: some samples of every SM that executes anything. */
 #define COLLECT_MS 15
 #define CUBINS_BYTES (256ull << 20)
@@ -77,27 +83,68 @@ static CUptiResult enable(struct context *c)
     return result == CUPTI_SUCCESS ? configure(c) : result;
 }
 
-void hl_sampling_context(CUcontext context)
+/* False: another process samples this GPU. A name in the abstract namespace of sockets is a lock that no file
+ * outlives, and the end of the process gives it back. */
+static bool take_gpu(CUcontext context)
 {
-    if (hl_watcher.page->detail != HL_PAGE_PC)
-        return;
-    pthread_mutex_lock(&lock);
+    static char taken[HL_CONTEXTS_MAX][32];
+    struct sockaddr_un name = { .sun_family = AF_UNIX };
+    char bus[32] = "";
+    uint32_t device = 0;
+    int at = 0;
+    if (hl_watcher.cupti.cuptiGetDeviceId(context, &device) != CUPTI_SUCCESS ||
+        hl_watcher.cupti.cuDeviceGetPCIBusId(bus, sizeof bus, (CUdevice)device) != CUDA_SUCCESS)
+        return true;
+    for (; at < HL_CONTEXTS_MAX && taken[at][0]; at++)
+        if (strcmp(taken[at], bus) == 0)
+            return true;
+    snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "hanglab-samples-%s", bus);
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && bind(fd, (const struct sockaddr *)&name, sizeof name) < 0 && errno == EADDRINUSE) {
+        close(fd);
+        return false;
+    }
+    if (at < HL_CONTEXTS_MAX)
+        strcpy(taken[at], bus);
+    return true;
+}
+
+static void lack(const char *why)
+{
+    const size_t n = strlen(hl_watcher.page->why), size = sizeof hl_watcher.page->why;
+    snprintf(hl_watcher.page->why + n, size - n, "%s%s", n ? "; " : "", why);
+}
+
+/* Into a free place; hl_page's `lost` counts those for which there is none. */
+static void add_context(CUcontext context)
+{
     struct context *free_one = NULL;
     for (int i = 0; i < HL_CONTEXTS_MAX && !free_one; i++)
         if (!contexts[i].context)
             free_one = &contexts[i];
     if (!free_one) {
         atomic_fetch_add(&hl_watcher.page->lost, 1);
-    } else {
-        set_up(&free_one->data, free_one->pcs, free_one->reasons);
-        set_up(&free_one->own, free_one->own_pcs, free_one->own_reasons);
-        free_one->context = context;
-        const CUptiResult result = enable(free_one);
-        if (result != CUPTI_SUCCESS) {
-            hl_watcher_lacks("PC samples", result);
-            free_one->context = NULL;
-        }
+        return;
     }
+    set_up(&free_one->data, free_one->pcs, free_one->reasons);
+    set_up(&free_one->own, free_one->own_pcs, free_one->own_reasons);
+    free_one->context = context;
+    const CUptiResult result = enable(free_one);
+    if (result == CUPTI_SUCCESS)
+        return;
+    hl_watcher_lacks("PC samples", result);
+    free_one->context = NULL;
+}
+
+void hl_sampling_context(CUcontext context)
+{
+    if (hl_watcher.page->detail != HL_PAGE_PC)
+        return;
+    pthread_mutex_lock(&lock);
+    if (take_gpu(context))
+        add_context(context);
+    else
+        lack("PC samples: another process samples this GPU, and only one can");
     pthread_mutex_unlock(&lock);
 }
 

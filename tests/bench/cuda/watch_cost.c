@@ -14,7 +14,7 @@ static const struct {
     bool of_calls; /* asked of `calls`, else of `hangs work` */
 } kinds[] = {
     [GRAPH] = { "kernels of 2.7 us in graphs of 100", "graph", false },
-    [EAGER] = { "kernels of 2.7 us, launched", "eager", false },
+    [EAGER] = { "kernels of 1 us, launched", "eager", false },
     [LONG] = { "kernels of 11 us, launched", "long", false },
     [CALLS] = { "fused calls in graphs of 16, 4 ranks", "work 0", true },
     [MARKED] = { "fused calls with hanglab run's marks", "work 1", true },

@@ -46,15 +46,16 @@ static void print(const struct candidate *c)
            (middle - half) * 100, (middle + half) * 100);
 }
 
-/* A trial hangs when the fill comes later than some time, which the share of hangs tells. */
-static unsigned find_window(struct candidate *nobody)
+/* A trial hangs when the fill comes later than some time, which the share of hangs tells. All take their
+ * turns, or the first one would be measured with warmer caches than it has later. */
+static unsigned find_window(struct candidate *all, int n)
 {
     double window_ns = FIRST_WINDOW_NS;
     for (int step = 0; step < 3; step++) {
-        nobody->trials = nobody->hung = 0;
-        for (int i = 0; i < 8; i++)
-            race(nobody, &(struct race){ .window_ns = (unsigned)window_ns, .one_in = 1 });
-        const double late_ns = window_ns * (1 - (double)nobody->hung / nobody->trials);
+        all[0].trials = all[0].hung = 0;
+        for (int i = 0; i < 6 * n; i++)
+            race(&all[i % n], &(struct race){ .window_ns = (unsigned)window_ns, .one_in = 1 });
+        const double late_ns = window_ns * (1 - (double)all[0].hung / all[0].trials);
         window_ns = late_ns > 100 ? late_ns / (1 - RATE) : 100;
     }
     return (unsigned)window_ns;
@@ -97,7 +98,8 @@ void hl_bench_observer(int turns)
     const int n = sizeof all / sizeof all[0];
     start(all, n);
     take_turns(all, n, turns, &(struct race){ "wide", WIDE_NS, WIDE_ONE_IN });
-    take_turns(all, n, turns, &(struct race){ "narrow", find_window(&all[0]), 1 });
+    const unsigned window_ns = find_window(all, n);
+    take_turns(all, n, turns, &(struct race){ "narrow", window_ns, 1 });
     for (int i = 0; i < n; i++)
         hl_server_stop(&all[i].calls);
 }

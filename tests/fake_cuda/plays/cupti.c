@@ -56,6 +56,13 @@ PUBLIC CUptiResult cuptiGetGraphNodeId(CUgraphNode node, uint64_t *id)
     return CUPTI_SUCCESS;
 }
 
+PUBLIC CUptiResult cuptiGetDeviceId(CUcontext context, uint32_t *device)
+{
+    (void)context;
+    *device = 0;
+    return CUPTI_SUCCESS;
+}
+
 /* The rest does nothing, well. */
 #define NOTHING(name, ...) \
     PUBLIC CUptiResult name(__VA_ARGS__) { return CUPTI_SUCCESS; }

@@ -1,10 +1,14 @@
 /* A CUDA program, as libhanglab-watch.so would hear of it from CUPTI, on stand-ins for the libraries. It
- * launches kernels that end, captures a graph (which runs nothing), and launches it: that one never ends. */
+ * launches kernels that end, captures a graph (which runs nothing), and launches it: that one never ends.
+ *
+ *   fake_program [samples|given-up]  makes a context, and ends a second later; or CUPTI gives up before a
+ *                                    kernel that does not end */
 #include "stage.h"
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define CONTEXT ((CUcontext)0x1000)
@@ -72,7 +76,19 @@ static void capture(void)
     make_node(CUPTI_CBID_RESOURCE_GRAPHEXEC_CREATED, 2, 0, 0);
 }
 
-int main(void)
+static void make_context(void)
+{
+    const CUpti_ResourceData data = { .context = CONTEXT };
+    callback(CUPTI_CB_DOMAIN_RESOURCE, CUPTI_CBID_RESOURCE_CONTEXT_CREATED, &data);
+}
+
+static void give_up(void)
+{
+    const CUpti_StateData data = { .notification = { CUPTI_ERROR_UNKNOWN, "the sampler broke" } };
+    callback(CUPTI_CB_DOMAIN_STATE, CUPTI_CBID_STATE_FATAL_ERROR, &data);
+}
+
+int main(int argc, char **argv)
 {
     int (*initialise)(void) = look_up(getenv("CUDA_INJECTION64_PATH"), "InitializeInjection");
     launches = look_up("libcuda.so.1", "hl_fake_launches");
@@ -82,6 +98,15 @@ int main(void)
     for (int i = 0; i < 100; i++)
         launch("work", 0);
     atomic_store(ended, 100);
+    if (argc > 1) {
+        if (strcmp(argv[1], "samples") == 0)
+            make_context();
+        else
+            give_up();
+        launch("work", 0);
+        sleep(1);
+        return 0;
+    }
     capture();
     usleep(100000);
     const cuGraphLaunch_params graph = { .hGraph = (CUgraphExec)2, .hStream = STREAM };

@@ -176,7 +176,7 @@ static void name_by_samples(const struct hl_page *page, uint32_t stream, struct 
     u->kernel = hl_hottest_kernel(page);
     u->by_samples = true;
     const char *name = hl_kernel_name(page, u->kernel);
-    for (uint64_t number = u->number; number < launched; number++) {
+    for (uint64_t number = u->number; number < launched && u->known; number++) {
         const struct hl_page_launch *launch = &s->launch[number % HL_PAGE_LAUNCHES];
         const bool graph = launch->exec < HL_PAGE_EXECS;
         const uint32_t node =
@@ -201,9 +201,9 @@ struct hl_unfinished hl_find_unfinished(const struct hl_page *page, uint32_t str
     const uint64_t launched = atomic_load(&s->launched);
     struct hl_unfinished u = { .node = HL_PAGE_NONE, .kernel = HL_PAGE_NONE };
     u.number = atomic_load(&s->completed);
-    for (; u.number < launched; u.number++) {
-        if (launched - u.number > HL_PAGE_LAUNCHES)
-            continue; /* its entry has been used again */
+    /* The entry of the first may have been used again; that of a later one says nothing of it. */
+    const bool lost = launched - u.number > HL_PAGE_LAUNCHES;
+    for (; u.number < launched && !lost; u.number++) {
         u.known = true;
         u.launch = s->launch[u.number % HL_PAGE_LAUNCHES];
         u.by_record = has_records(page, &u.launch);
@@ -213,7 +213,9 @@ struct hl_unfinished hl_find_unfinished(const struct hl_page *page, uint32_t str
     if (u.number >= launched)
         return (struct hl_unfinished){ .number = launched, .node = HL_PAGE_NONE, .kernel = HL_PAGE_NONE };
     u.behind = launched - u.number - 1;
-    if (u.launch.exec < HL_PAGE_EXECS)
+    if (!u.known)
+        u.launch.exec = HL_PAGE_NONE;
+    else if (u.launch.exec < HL_PAGE_EXECS)
         find_node(page, page->execs[u.launch.exec].graph, &u);
     else
         u.kernel = u.launch.kernel;

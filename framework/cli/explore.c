@@ -175,10 +175,11 @@ static enum hl_status calm_down(struct hl_explore_found *f, struct hl_error *err
 static enum hl_status tell_hang(const struct hl_explore_arguments *a, struct hl_explore_found *f,
                                 struct hl_error *error)
 {
-    enum hl_status status = calm_down(f, error);
+    const bool is_lasso = f->search.path.again != 0; /* no state of it hangs */
+    enum hl_status status = is_lasso ? HL_STATUS_OK : calm_down(f, error);
     if (!status)
         status = hl_story_tell(f->search.space, &f->search.path, NULL, &f->story, error);
-    if (!status)
+    if (!status && !is_lasso)
         status = hl_decide(f->search.space, &f->search.path, &f->decided, error);
     if (!status && f->decided.is_decided)
         status = hl_decided_describe(f->search.space, &f->decided, f->pair, error);
@@ -351,11 +352,13 @@ static int replay(const struct hl_explore_arguments *a, const struct hl_case *c)
         return hl_complain(&error);
     printf("%s, schedule %s\n\n", c->id, a->schedule);
     status = hl_story_write(space, &path, stdout, &story, &error);
+    const bool is_lasso = path.again != 0;
     hl_path_finish(&path);
     hl_space_destroy(space);
     if (status)
         return hl_complain(&error);
-    puts(story.hangs ? "\n  Nothing can go on: a hang." : "  Some CTA can still go on: no hang.");
+    puts(story.hangs ? is_lasso ? "\n  This comes again and again: a hang." : "\n  Nothing can go on: a hang."
+                     : "  Some CTA can still go on: no hang.");
     return story.hangs && c->expected.verdict != HL_VERDICT_HANG ? 1 : 0;
 }
 

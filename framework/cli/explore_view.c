@@ -193,7 +193,7 @@ enum hl_status hl_explore_write_text(const struct hl_explore_found *f, struct hl
         return HL_STATUS_OK;
     const enum hl_status status = hl_story_write(f->search.space, &f->search.path, stdout, &story, error);
     putchar('\n');
-    if (!status)
+    if (!status && !f->search.path.again)
         write_decided(f);
     return status;
 }
@@ -231,6 +231,7 @@ static enum hl_status add_hang(json_t *object, const struct hl_explore_found *f,
     struct hl_story story;
     json_object_set_new(object, "steps", json_integer(f->story.steps));
     json_object_set_new(object, "turns", json_integer(f->story.blocks));
+    json_object_set_new(object, "again", json_integer(f->search.path.again));
     json_object_set_new(object, "summary", json_string(f->story.sentence));
     json_object_set_new(object, "schedule", json_array());
     json_object_set_new(object, "waits", json_array());

@@ -210,3 +210,24 @@ bool hl_space_may_go_ahead(struct hl_space *s, const unsigned char *state, uint3
     s->has_all_room = false;
     return !conflicts;
 }
+
+bool hl_space_ends_without(struct hl_space *s, const unsigned char *state, int rank, int stream)
+{
+    const struct hl_footprint nothing = { 0 };
+    const uint32_t all = (uint32_t)s->kernels * s->ctas_max,
+                   first = (uint32_t)(rank * s->spec.streams + stream) * all;
+    uint32_t stands = first, steps_left = s->agents * 16 * (uint32_t)(s->spec.ranks + 4);
+    bool ends = true;
+    s->ahead_runs++;
+    hl_space_load(s, state);
+    s->base = NULL;
+    s->has_all_room = true;
+    for (bool went = true; went && ends;) {
+        went = false;
+        for (uint32_t a = 0; a < s->agents && ends; a++)
+            ends =
+                (a >= first && a < first + all) || run_agent(s, a, &stands, &nothing, 0, &steps_left, &went);
+    }
+    s->has_all_room = false;
+    return ends;
+}

@@ -12,8 +12,8 @@
 /* A negative subnormal in the upper half: FTZ takes it for -0.0 (#3304); and -0.0 itself. */
 #define SUBNORMAL_WORD 0x80010000u
 #define NEGATIVE_ZERO_WORD(dtype) ((dtype) == HL_FP32 ? 0x80000000u : 0x80008000u)
-/* Unbounded rounds do not close where calls are counted; a hang of one of two streams is not the end of the
- * other; and a call too few or too many shows when the calls end. Then so many rounds are searched. */
+/* Unbounded rounds do not close where calls are counted, and a call too few or too many shows when the calls
+ * end. Then so many rounds are searched. */
 enum { FEW_ROUNDS = 3 };
 
 static const char *protocol_name(enum hl_protocol protocol)
@@ -364,8 +364,7 @@ static enum hl_status cover_calls(const struct hl_config *config, const struct h
     for (uint32_t i = 0; i < round.n; i++)
         counts |= round.calls[i].protocol == HL_NCCL;
     for (int i = 0; i < c.n_faults; i++)
-        ends |= c.faults[i].kind == HL_FAULT_SECOND_STREAM || c.faults[i].kind == HL_FAULT_SKIP_CALL ||
-                c.faults[i].kind == HL_FAULT_EXTRA_CALL;
+        ends |= c.faults[i].kind == HL_FAULT_SKIP_CALL || c.faults[i].kind == HL_FAULT_EXTRA_CALL;
     uint32_t rounds = options->rounds ? options->rounds : counts || ends ? FEW_ROUNDS : 0;
     const uint32_t prefix = hl_div_up(faults_end(&c), round.n);
     const uint32_t times = rounds > prefix ? rounds : prefix + 1;

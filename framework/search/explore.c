@@ -5,6 +5,7 @@
 #include <time.h>
 #include "checkpoint.h"
 #include "explore_state.h"
+#include "lasso.h"
 
 enum { CLOCK_EVERY = 256, BATCH = 16 };
 #define NOBODY UINT32_MAX
@@ -165,6 +166,20 @@ static enum hl_status expand_fully(struct hl_search *x, size_t first, size_t n)
     return HL_STATUS_OK;
 }
 
+/* Can others go on for ever from here while some stream stands still? If they cannot from any state where a
+ * list begins again, no stream ever waits beside others that go on: a schedule in which one does is fair, so
+ * a step that is taken alone is in it, sooner or later; taken first, it leaves such a schedule. Step by step
+ * this leads through states of this search, and for ever, so past one where a list begins again and whence,
+ * without the stream, the others go on for ever. */
+static bool may_starve(struct hl_space *s, const unsigned char *state)
+{
+    for (int rank = 0; rank < s->spec.ranks; rank++)
+        for (int stream = 0; stream < s->spec.streams; stream++)
+            if (!hl_space_ends_without(s, state, rank, stream))
+                return true;
+    return false;
+}
+
 /* One step where one will do, else all. */
 static enum hl_status expand_reduced(struct hl_search *x, size_t i)
 {
@@ -172,7 +187,7 @@ static enum hl_status expand_reduced(struct hl_search *x, size_t i)
     const unsigned char *state = x->now.states + i * s->state_bytes;
     const struct hl_level_item *item = &x->now.items[i];
     uint32_t n = 0, first = 0;
-    bool starves = false;
+    bool starves = false, comes_round = false;
     hl_space_load(s, state);
     for (uint32_t agent = 0; agent < s->agents; agent++) {
         if (!hl_space_step(s, agent)) {
@@ -182,15 +197,20 @@ static enum hl_status expand_reduced(struct hl_search *x, size_t i)
         note_data(x, item, agent);
         x->pending[n++] = (struct hl_pending_step){ hl_space_hash_after(s, item->hash), i, agent };
         const struct hl_footprint footprint = s->footprint;
+        const bool its_round = s->came_round;
         const bool alone = hl_space_may_go_ahead(s, state, agent, &footprint, s->touched_workspace);
         hl_space_load(s, state);
+        comes_round |= its_round;
         if (alone) {
             first = n - 1;
+            comes_round = its_round;
             break;
         }
     }
     if (n == 0 || starves)
         note_hang(x, item);
+    if (comes_round && !x->out->may_starve)
+        x->out->may_starve = may_starve(s, state);
     for (uint32_t k = first; k < n; k++) {
         const enum hl_status status = meet(x, state, x->pending[k].hash, item->number, x->pending[k].agent);
         if (status)
@@ -329,6 +349,7 @@ enum hl_status hl_explore(struct hl_space *space, const struct hl_explore_option
         return status;
     }
     out.reduced = options->reduce && hl_space_is_reducible(space);
+    out.may_starve |= !out.reduced && hl_space_goes_on(space);
     const double before_s = out.seconds;
     clock_gettime(CLOCK_MONOTONIC, &x.start);
     space->overwrites = out.overwrites;

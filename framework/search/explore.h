@@ -25,6 +25,7 @@ struct hl_explore_options {
 struct hl_path {
     uint16_t *agents;
     uint32_t n, capacity;
+    uint32_t again; /* so many steps at its end repeat for ever: a lasso */
 };
 
 struct hl_explored {
@@ -35,6 +36,7 @@ struct hl_explored {
     struct hl_hash hang_set;
     uint64_t overwrites, broken_polls, wrong_sums, strays, strikes; /* see space.h */
     bool reduced;
+    bool may_starve; /* a stream may wait for ever while others go on: this search does not tell */
     double seconds;
     double bytes_per_state; /* of the table of states */
     struct hl_path path; /* with keep_path, to the first hang, or else to the first wrong sum: the shortest */

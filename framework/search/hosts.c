@@ -21,8 +21,10 @@ static void pass(struct hl_space *s, int rank, int stream)
     struct hl_space_stream *q = hl_space_stream(s, rank, stream);
     q->which = 0;
     q->next++;
-    if (q->next == p->n && p->loop_to != UINT32_MAX)
+    if (q->next == p->n && p->loop_to != UINT32_MAX) {
         q->next = (uint16_t)p->loop_to;
+        s->came_round = true;
+    }
     if (s->spec.host[rank].n)
         hl_space_host(s, rank)->enqueued[stream]--;
 }

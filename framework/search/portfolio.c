@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../scenario/scenario.h"
+#include "../scenario/text.h"
+#include "lasso.h"
 
-enum { FIRST_STATES = 20000, FIRST_WALKS = 100, STEPS_MAX = 1000000 };
+enum { LASSO_STATES = 1000000, FIRST_STATES = 20000, FIRST_WALKS = 100, STEPS_MAX = 1000000 };
 
 struct state {
     const struct hl_config *config;
@@ -144,6 +146,27 @@ static enum hl_status by_all_means(struct state *x, struct hl_space **space, boo
     return walk_in_rounds(x, space, schedules, budget_s / 2);
 }
 
+/* No state hangs, but a stream may wait for ever while others go on: only the graph of all states tells. */
+static enum hl_status look_for_lasso(struct state *x, struct hl_space **space)
+{
+    struct hl_portfolio *p = x->out;
+    struct hl_path path;
+    bool whole;
+    const enum hl_status status =
+        hl_lasso_find(*space, LASSO_STATES, x->options->explore.stop, &path, &whole, x->error);
+    if (status)
+        return status;
+    if (!whole)
+        hl_text_add(p->cover.notes, sizeof p->cover.notes,
+                    "whether a stream waits for ever while others go on: there are more than %d states\n",
+                    LASSO_STATES);
+    if (path.n) {
+        p->answer = HL_ANSWER_HANG;
+        keep(x, space, &path);
+    }
+    return HL_STATUS_OK;
+}
+
 static enum hl_status search_payload(struct state *x, bool was_walking)
 {
     struct hl_space *space;
@@ -155,6 +178,9 @@ static enum hl_status search_payload(struct state *x, bool was_walking)
         return status;
     p->ctas = space->ctas_max;
     status = by_all_means(x, &space, was_walking);
+    if (!status && hl_frontier_ending(&p->explored) == HL_ANSWER_PROVEN_FREE && p->explored.may_starve &&
+        p->answer != HL_ANSWER_HANG)
+        status = look_for_lasso(x, &space);
     hl_space_destroy(space); /* NULL if it is kept */
     return status;
 }

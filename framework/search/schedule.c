@@ -19,6 +19,8 @@ enum hl_status hl_path_write(const struct hl_space *s, const struct hl_path *pat
     fprintf(out, "%s\n# case %s; a line is: agent, number of its steps in a row\n", head, name);
     fprintf(out, "searched: %d %u %u %u %s\nagents: %u\n", of->ranks, of->tokens_max, of->rounds, of->payload,
             of->programs ? "programs" : "calls", s->agents);
+    if (path->again)
+        fprintf(out, "again: %u\n", path->again);
     for (uint32_t i = 0, n; i < path->n; i += n) {
         for (n = 1; i + n < path->n && path->agents[i + n] == path->agents[i]; n++) {
         }
@@ -78,7 +80,8 @@ static enum hl_status read_lines(const struct hl_space *s, FILE *in, const char 
     if (!fgets(line, sizeof line, in) || strncmp(line, head, sizeof head - 1) != 0)
         return hl_fail(error, HL_STATUS_USAGE, "%s:1: not a schedule file: expected '%s'", file, head);
     for (int number = 2; fgets(line, sizeof line, in); number++) {
-        if (line[0] == '#' || strncmp(line, "searched:", 9) == 0 || sscanf(line, "agents: %u", &agents) == 1)
+        if (line[0] == '#' || strncmp(line, "searched:", 9) == 0 ||
+            sscanf(line, "agents: %u", &agents) == 1 || sscanf(line, "again: %u", &path->again) == 1)
             continue;
         if (sscanf(line, "%u %u", &agent, &n) != 2 || agent >= s->agents || n == 0)
             return hl_fail(error, HL_STATUS_USAGE, "%s:%d: expected an agent (0..%u) and a number of steps",
@@ -87,6 +90,9 @@ static enum hl_status read_lines(const struct hl_space *s, FILE *in, const char 
         if (status)
             return status;
     }
+    if (path->again > path->n)
+        return hl_fail(error, HL_STATUS_USAGE, "%s: has %u steps, of which %u cannot come again", file,
+                       path->n, path->again);
     if (agents != s->agents)
         return hl_fail(error, HL_STATUS_USAGE, "%s: made for %u agents, but this case has %u", file, agents,
                        s->agents);

@@ -211,6 +211,7 @@ bool hl_space_step(struct hl_space *s, uint32_t agent)
     s->footprint.n = 0;
     s->store.count = s->sent.count = 0;
     s->retired = 0;
+    s->came_round = false;
     s->changed_ranks = 1u << a->rank;
     s->started = s->is_crowded && !a->its_cta->started;
     if (s->started) {

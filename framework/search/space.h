@@ -188,6 +188,7 @@ struct hl_space {
     int touched_workspace;
     int retired;            /* kernels of the agent's stream that completed */
     bool started;           /* the step was the start of a CTA */
+    bool came_round;        /* a list without end began again */
     uint32_t changed_ranks; /* whose hosts and streams the step moved, a bit each */
     struct hl_store store;  /* that is seen now */
     struct hl_store sent;   /* that was left to the memory */
@@ -309,5 +310,7 @@ bool hl_footprints_conflict(const struct hl_footprint *a, int workspace_a, const
  * nothing that the others can do before it depends on it? Leaves the working state undefined; see ahead.c. */
 bool hl_space_may_go_ahead(struct hl_space *space, const unsigned char *state, uint32_t agent,
                            const struct hl_footprint *footprint, int workspace);
-/* Do the assumptions of that test hold for this space at all? */
+/* Do all others come to an end if the CTAs of a stream stand still? False: perhaps not. */
+bool hl_space_ends_without(struct hl_space *space, const unsigned char *state, int rank, int stream);
+/* Do the assumptions of these tests hold for this space at all? */
 bool hl_space_is_reducible(const struct hl_space *space);

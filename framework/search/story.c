@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../scenario/text.h"
+#include "lasso.h"
 
 /* Who stored and who cleared a word last. */
 struct history {
@@ -31,7 +32,7 @@ struct teller {
     struct history *history[HL_SPACE_WORKSPACES_MAX][HL_RANKS_MAX];
     int calls_done[HL_RANKS_MAX][HL_SPACE_STREAMS_MAX];
     struct block block;
-    uint32_t at;
+    uint32_t at, again_from; /* step; that the cycle of a lasso begins with */
     struct hl_story story;
 };
 
@@ -210,7 +211,8 @@ static bool take_step(struct teller *t, uint32_t agent)
         return false;
     const uint32_t cta = hl_space_cta_of(s, agent);
     if (t->block.agent == UINT32_MAX || hl_space_cta_of(s, t->block.agent) != cta ||
-        t->block.delivers != (a->flight != NULL) || t->block.ends || t->block.call != number || is_alone(t)) {
+        t->block.delivers != (a->flight != NULL) || t->at == t->again_from || t->block.ends ||
+        t->block.call != number || is_alone(t)) {
         end_block(t);
         t->block = (struct block){ .agent = agent,
                                    .rank = a->rank,
@@ -342,10 +344,33 @@ static void explain_waits(struct teller *t)
     memcpy(t->story.sentence, first, sizeof first);
 }
 
+/* What a stream waits for while others go on. */
+static void explain_stuck(struct teller *t, int rank, int stream)
+{
+    struct hl_space *s = t->space;
+    t->story.hangs = true;
+    for (uint32_t agent = 0; agent < s->ctas; agent++) {
+        const struct hl_space_agent *a = &s->agent[agent];
+        if (a->rank != rank || a->stream != stream || !hl_space_is_running(a) || hl_space_step(s, agent))
+            continue;
+        explain_wait(t, agent);
+        break;
+    }
+    if (!t->story.sentence[0])
+        hl_text_add(t->story.sentence, sizeof t->story.sentence, "Rank %d, stream %d, waits for an event.",
+                    rank, stream);
+    hl_text_add(t->story.sentence, sizeof t->story.sentence, " Others go on for ever.");
+    if (t->listener)
+        t->listener->wait(t->listener->user, t->story.sentence);
+}
+
 static enum hl_status tell(struct teller *t, const struct hl_path *path, struct hl_error *error)
 {
     struct hl_space *s = t->space;
     struct hl_hash hash;
+    int rank, stream;
+    const bool is_lasso = path->again && hl_lasso_holds(s, path, &rank, &stream);
+    t->again_from = path->again ? path->n - path->again : UINT32_MAX;
     hl_space_start(s, s->scratch, &hash);
     s->base = NULL;
     for (uint32_t i = 0; i < path->n; i++)
@@ -355,7 +380,10 @@ static enum hl_status tell(struct teller *t, const struct hl_path *path, struct 
                            i + 1);
     end_block(t);
     t->story.steps = path->n;
-    explain_waits(t);
+    if (is_lasso)
+        explain_stuck(t, rank, stream);
+    else
+        explain_waits(t);
     return HL_STATUS_OK;
 }
 

@@ -25,7 +25,8 @@ struct hl_story_listener {
     bool each;      /* every step is a turn of its own */
 };
 
-/* Replays `path` from the start. Fails when the path does not belong to this space. */
+/* Replays `path` from the start; of a lasso, the cycle once, and that it is one is checked. Fails when the
+ * path does not belong to this space. */
 enum hl_status hl_story_tell(struct hl_space *space, const struct hl_path *path,
                              const struct hl_story_listener *listener, struct hl_story *ret_story,
                              struct hl_error *error);
@@ -33,7 +34,8 @@ enum hl_status hl_story_tell(struct hl_space *space, const struct hl_path *path,
 enum hl_status hl_story_write(struct hl_space *space, const struct hl_path *path, FILE *out,
                               struct hl_story *ret_story, struct hl_error *error);
 
-/* Schedule files: a head line, what of the case was searched, then "agent steps" a line. */
+/* Schedule files: a head line, what of the case was searched, for a lasso how many of the steps come again
+ * and again, then "agent steps" a line. */
 struct hl_schedule_of {
     int ranks;
     uint32_t tokens_max, rounds; /* as asked for; 0: as the case has them */

@@ -40,13 +40,24 @@ static void make_page(void)
     atomic_store(&page->state, HL_PAGE_WATCHING);
 }
 
+/* What a recording has of the device's memory. */
+static void read_memory(void)
+{
+    struct hl_page_read *read = &page->read;
+    read->result =
+        hl_feed_memory(read->address, read->bytes, page->window) ? HL_PAGE_READ_DONE : HL_PAGE_READ_NO_MEMORY;
+}
+
 /* Looks and answers, for so long. */
 static void beat(unsigned ms)
 {
     const uint64_t until_ns = now_ns() + ms * 1000000ull;
     while (now_ns() < until_ns) {
         atomic_store(&page->beat_ns, now_ns());
-        atomic_store(&page->answered, atomic_load(&page->asked));
+        const uint32_t asked = atomic_load(&page->asked);
+        if (asked != atomic_load(&page->answered) && atomic_load(&page->reads))
+            read_memory();
+        atomic_store(&page->answered, asked);
         nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
     }
 }

@@ -16,6 +16,7 @@
 #include "../framework/engine/cuda/crew.h"
 #include "../framework/engine/cuda/member.h"
 #include "../framework/engine/cuda/runner.h"
+#include "../framework/engine/cuda/subject.h"
 #include "../framework/engine/cuda/witness.h"
 #include "walk.h"
 
@@ -40,6 +41,23 @@ static bool has_environment(void)
            strcmp(multicast, "0") == 0;
 }
 
+/* Of the test's plan, in the runner's own process, as the real one does before a run. NULL: none. */
+static const struct hl_cuda_plan *plan_with_subject;
+
+static CUresult set_context(CUcontext context)
+{
+    (void)context;
+    return CUDA_SUCCESS;
+}
+
+static enum hl_status open_subject(struct hl_shared *shared, struct hl_error *error)
+{
+    static const struct hl_driver driver = { .cuCtxSetCurrent = set_context };
+    static const CUcontext contexts[] = { NULL };
+    struct hl_cuda_subject subject;
+    return hl_cuda_subject_open(&subject, &driver, contexts, plan_with_subject, shared, error);
+}
+
 _Noreturn static void serve(int fd, struct hl_shared *shared, uint32_t ranks)
 {
     struct hl_error error = { .message = "the environment is not set" };
@@ -52,6 +70,8 @@ _Noreturn static void serve(int fd, struct hl_shared *shared, uint32_t ranks)
             void *bytes = malloc(request.bytes);
             hl_transfer(fd, bytes, request.bytes, -1, false);
             free(bytes);
+            if (plan_with_subject && open_subject(shared, &error) != HL_STATUS_OK)
+                _exit(97);
             atomic_fetch_add(&shared->ready, ranks);
         }
         if (request.kind == HL_REQUEST_READ && request.workspace == SLOW_WORKSPACE)
@@ -241,6 +261,37 @@ Test(cuda_crew, a_process_that_dies_between_runs_costs_no_run)
     cr_assert_eq(waitid(P_PID, (id_t)runner, &(siginfo_t){ 0 }, WEXITED | WNOWAIT), 0);
     start(&s);
     cr_assert_neq(hl_crew_pid_of(0), runner);
+    finish(&s);
+}
+
+/* Somebody else's code runs in the runner alone: what it does to that process is said, and the next run gets
+ * a new one. */
+Test(cuda_crew, a_subject_that_crashes_in_create_costs_its_process_and_no_more)
+{
+    struct setting s;
+    struct hl_error error = { .message = "" };
+    char wanted[512];
+    s.config = hl_plain_config(HL_MODE_EAGER);
+    s.config.subject.strategy = HL_STRATEGY_ONESHOT;
+    snprintf(s.config.subject.plugin, sizeof s.config.subject.plugin,
+             "%.80s/tests/subjects/fake-create-dies.so", getenv("HANGLAB_BUILD"));
+    s.program = hl_must_create(&s.config, 1);
+    is_eager = true; /* a subject loads kernels that the engine does not know */
+    are_ranks_members = false;
+    cr_assert_eq(hl_cuda_plan_init(&s.plan, &s.config, s.program, &error), HL_STATUS_OK);
+    plan_with_subject = &s.plan;
+    need(&s);
+    const struct hl_run_spec spec = { .config = &s.config, .program = s.program, .seed = 1 };
+    cr_assert_eq(hl_crew_start(&spec, &error), HL_STATUS_INTERNAL, "%s", error.message);
+    snprintf(wanted, sizeof wanted, "died or does not answer, in create() of subject %s",
+             s.config.subject.plugin);
+    cr_expect_not_null(strstr(error.message, wanted), "%s", error.message);
+    plan_with_subject = NULL;
+    is_eager = false;
+    s.config.subject.plugin[0] = '\0';
+    hl_crew_end();
+    start(&s);
+    cr_expect_eq(hl_crew_state_of(0, NULL), HL_CREW_ALIVE);
     finish(&s);
 }
 

@@ -163,6 +163,83 @@ Test(watch_command, all_processes_of_a_job_are_in_one_report)
     command_expect(&c, "test ! -e o/evidence/watch-sh/1", 0);
 }
 
+/* FlashInfer's own kernels, as an H100 left them: flags and slots are read from the recording's memory. */
+Test(watch_command, a_known_collective_is_decoded_and_explained)
+{
+    char line[PATH_MAX];
+    snprintf(line, sizeof line,
+             "hanglab watch -t 400ms -k --out o -- ./fake stall "
+             "%s/tests/recordings/h100/watch-flashinfer-0.6.9-subnormal.feed",
+             getenv("HANGLAB_SOURCE"));
+    command_expect(&c, line, 1);
+    command_said(&c, "sentinel-collision");
+    command_said(&c, "word 17 holds 0x80010000");
+    command_said(&c, "FlashInfer, mnnvl one-shot (arguments as of 0.6.2 to 0.6.11)");
+    command_said(&c, "negative subnormal as fp32");
+    json_t *verdict = load("o/evidence/watch-fake/0/verdict.json");
+    const json_t *culprit = json_object_get(verdict, "culprit");
+    cr_expect_eq(json_integer_value(json_object_get(culprit, "call")), 37);
+    cr_expect_eq(json_array_size(json_object_get(verdict, "ranks")), 2);
+    cr_expect_eq(json_array_size(json_object_get(verdict, "unknown_arguments")), 0);
+    json_decref(verdict);
+    command_expect(&c, "test -s o/evidence/watch-fake/0/workspace-rank1-0.bin", 0);
+    command_expect(&c, "hanglab explain o/evidence/watch-fake/0", 0);
+}
+
+static json_t *watch_collective(const char *how)
+{
+    char line[PATH_MAX];
+    if (!getenv("HANGLAB_HAS_CUPTI"))
+        cr_skip_test("built without CUPTI's headers");
+    snprintf(line, sizeof line,
+             "hanglab watch -t 300ms -k --out o -- env LD_LIBRARY_PATH=%s/tests/fake_cuda/plays "
+             "%s/tests/fake_cuda/plays/fake_collective %s",
+             getenv("HANGLAB_BUILD"), getenv("HANGLAB_BUILD"), how);
+    command_expect(&c, line, 1);
+    return load("o/evidence/watch-env/0/verdict.json");
+}
+
+/* The library itself copies arguments at the launch, and memory at the stall. */
+Test(watch_command, arguments_and_memory_of_a_known_kernel_are_taken_by_the_library)
+{
+    json_t *verdict = watch_collective("");
+    command_said(&c, "rank 0 waits in call 0 (trtllm-oneshot, workspace 0) for row 0 of rank 1");
+    command_said(&c, "rank 1 is in no watched process");
+    const json_t *rank = json_array_get(json_object_get(verdict, "ranks"), 0),
+                 *call = json_array_get(json_object_get(rank, "pending"), 0);
+    cr_expect_eq(json_integer_value(json_object_get(call, "tokens")), 4);
+    json_decref(verdict);
+}
+
+Test(watch_command, a_workspace_that_leads_nowhere_is_said)
+{
+    json_decref(watch_collective("bad"));
+    command_said(&c, "rank 0's flags could not be read");
+    command_said(&c, "allreduce_fusion_kernel_oneshot_lamport");
+}
+
+/* The copy stands behind the stuck kernel: it is given up, and the rest is told. */
+Test(watch_command, a_read_that_does_not_return_is_bounded_and_said)
+{
+    setenv("HL_FAKE_STUCK", "1", 1);
+    json_decref(watch_collective(""));
+    unsetenv("HL_FAKE_STUCK");
+    command_said(&c, "memory of the device: a copy does not return");
+    command_said(&c, "allreduce_fusion_kernel_oneshot_lamport");
+}
+
+Test(watch_command, arguments_that_no_release_has_are_kept_as_bytes)
+{
+    json_t *verdict = watch_collective("new");
+    const json_t *unknown = json_array_get(json_object_get(verdict, "unknown_arguments"), 0);
+    cr_expect_eq(json_integer_value(json_object_get(unknown, "first_bytes")), 152);
+    const char *bytes = json_string_value(json_object_get(unknown, "bytes"));
+    cr_assert_not_null(bytes);
+    cr_expect_eq(strncmp(bytes, "0200000000000000", 16), 0, "ranks and rank: %s", bytes);
+    command_said(&c, "no release that is known has 1 arguments, the first of 152 bytes");
+    json_decref(verdict);
+}
+
 Test(watch_command, a_process_that_dies_while_it_is_asked_is_survived)
 {
     command_expect(&c, "hanglab watch -t 200ms --out o -- ./fake die", 1);

@@ -1,8 +1,10 @@
 /* Worlds of known collectives: what becomes of pages and of memory that a test has made up. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../framework/verdict/classifier.h"
+#include "../watchdog/cupti/feed.h"
 #include "../watchdog/cupti/track.h"
 #include "../watchdog/known/world.h"
 #include "flashinfer_arguments.h"
@@ -374,6 +376,67 @@ Test(worlds, what_cannot_be_read_or_is_no_workspace_is_said_and_not_believed)
     x.memory[1].flags[HL_MNNVL_BYTES_PER_BUFFER] = 0xfffffff0u; /* possible, and not what there is */
     hl_worlds_finish(&x.worlds);
     cr_expect_neq(hl_classify(&collect()->evidence).cause, HL_CAUSE_SENTINEL_COLLISION);
+}
+
+/*
+ * Of an H100: examples/watch, recorded by `hanglab watch`
+ */
+
+static int read_recorded(void *user, int process, uint64_t context, uint64_t at, uint32_t bytes, void *data)
+{
+    (void)user, (void)process, (void)context;
+    return hl_feed_memory(at, bytes, data) ? 0 : -1;
+}
+
+static struct hl_finding play(enum hl_page_detail detail, const char *name)
+{
+    char path[512];
+    struct hl_page *page = add_page(detail);
+    snprintf(path, sizeof path, "%s/tests/recordings/h100/%s.feed", getenv("HANGLAB_SOURCE"), name);
+    FILE *in = fopen(path, "r");
+    cr_assert_not_null(in, "%s", path);
+    const int bad = hl_feed_play(in, page);
+    fclose(in);
+    cr_assert_eq(bad, 0, "%s:%d", path, bad);
+    x.reader.read = read_recorded;
+    const struct hl_known_world *w = collect();
+    cr_assert(w && w->evidence.hung && !w->notes[0], "%s: %s", name, w ? w->notes : "no world");
+    return hl_classify(&w->evidence);
+}
+
+static void expect_collision(const struct hl_finding *f, int64_t call)
+{
+    cr_expect_eq(f->cause, HL_CAUSE_SENTINEL_COLLISION, "%s: %s", hl_cause_name(f->cause), f->summary);
+    cr_expect(f->culprit.call == call && f->culprit.slot_token == 3 && f->culprit.slot_rank == 0 &&
+                  f->culprit.word == 17 && f->culprit.value == 0x80010000u,
+              "%s", f->summary);
+}
+
+Test(worlds, of_an_h100_with_a_subnormal_in_an_eager_call)
+{
+    const struct hl_finding f = play(HL_PAGE_LIGHT, "watch-flashinfer-0.6.9-subnormal");
+    expect_collision(&f, 37);
+}
+
+Test(worlds, of_an_h100_with_a_subnormal_in_a_graph)
+{
+    const struct hl_finding f = play(HL_PAGE_LIGHT, "watch-flashinfer-0.6.9-subnormal-graph");
+    expect_collision(&f, 36);
+    cr_expect_eq(x.worlds.worlds[0]->calls_that_fit, 3, "%u", x.worlds.worlds[0]->calls_that_fit);
+}
+
+Test(worlds, of_an_h100_with_records_of_nodes)
+{
+    const struct hl_finding f = play(HL_PAGE_NODE, "watch-flashinfer-0.6.9-subnormal-node");
+    expect_collision(&f, 36);
+    cr_expect_eq(x.worlds.worlds[0]->calls_that_fit, 1, "%u", x.worlds.worlds[0]->calls_that_fit);
+    cr_expect(f.culprit.node == 1 && f.culprit.replay == 9, "%s", f.summary);
+}
+
+Test(worlds, of_an_h100_with_a_replay_left_out)
+{
+    const struct hl_finding f = play(HL_PAGE_LIGHT, "watch-flashinfer-0.7.2-skip-graph");
+    cr_expect(f.culprit.rank == 2 && f.culprit.call == 96, "%s", f.summary);
 }
 
 Test(worlds, flags_that_do_not_fit_the_calls_are_said)

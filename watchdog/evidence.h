@@ -78,7 +78,7 @@ struct hl_rank_evidence {
     char *threads;        /* native stacks: of its own thread, then of those that are no rank's; NULL: none */
     char driver_call[64]; /* entry point of the driver that its thread is inside; "": none, or not known */
     char called_by[192];  /* who called that: function and line */
-    uint32_t op;          /* op that the host is in, or was in last */
+    uint32_t op; /* op that the host is in, or was in last; UINT32_MAX: its program is not known */
     bool waits;           /* it told that it began to wait there, and not that it went on */
     enum hl_host_wait wait; /* waits: what for */
     uint32_t wait_stream;   /* of a stream */

@@ -50,6 +50,7 @@ struct hl_probe {
     /* Layout of a workspace, as executed; the same for all ranks. */
     const struct hl_layout *(*layout)(void *user, int workspace);
     enum hl_compare compare;
+    bool polls_own; /* mnnvl one-shots wait for the rank's own row, too */
     /* Copies `count` words of a rank's workspace. 0, or -1 when they cannot be read. */
     int (*read_words)(void *user, int rank, int workspace, uint32_t first, uint32_t count, uint32_t *words);
     enum hl_host_state (*host_state)(void *user, int rank);

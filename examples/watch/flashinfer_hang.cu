@@ -1,11 +1,12 @@
 // A program that hangs in FlashInfer's fused allreduces, to be watched. It has nothing of hanglab in it: only
-// FlashInfer's headers, its kernels as they are, and a thread for each rank, all on one GPU.
+// FlashInfer's headers, its kernels as they are, and a thread or a process for each rank, all on one GPU.
 //
 //   flashinfer_hang CASE [CALLS]
 //   subnormal        mnnvl one-shot, 2 ranks; in call 37, word 17 of rank 0's token 3 is a negative subnormal
 //   subnormal-graph  the same in a captured graph of 4 calls, from its replay 9 on (so in call 36)
 //   skip             trtllm one-shot, 4 ranks; rank 2 leaves out call 37
 //   skip-graph       the same, with graphs of 4 calls: rank 2 does not replay for the tenth time
+//   skip-processes   as skip, in a process for each rank
 //   healthy          both, without any of that
 //
 // Releases before 0.6.12 take such a subnormal for data that has not arrived (flashinfer#3304).
@@ -18,6 +19,11 @@
 #include <thread>
 #include <tuple>
 #include <vector>
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <flashinfer/comm/trtllm_mnnvl_allreduce.cuh>
 #ifndef MNNVL_INCLUDES_TRTLLM // as it does from 0.6.13 on; the other one has no include guard
@@ -86,36 +92,36 @@ void copy_to(void *to, const void *from, size_t bytes)
     MUST(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice));
 }
 
-void make_ranks(bool is_mnnvl)
+void make_rank(bool is_mnnvl, int r)
 {
     const uint32_t one = 0x3f803f80u, sentinel = is_mnnvl ? 0x80000000u : 0x80008000u;
     const size_t rows = (size_t)kTokens * kHidden * 2;
-    joins = (uint32_t *)allocate(4 * (1 + kRanksMax), 0);
-    for (int r = 0; r < n_ranks; r++) {
-        Rank &k = ranks[r];
-        MUST(cudaStreamCreateWithFlags(&k.stream, cudaStreamNonBlocking));
-        for (__nv_bfloat16 **rows_of : { &k.input, &k.residual, &k.residual_out, &k.norm_out })
-            *rows_of = (__nv_bfloat16 *)allocate(rows, one);
-        k.gamma = (__nv_bfloat16 *)allocate(kHidden * 2, one);
-        k.comm = allocate(2 * rows, 0);
-        k.barrier = allocate(256 * 4 * n_ranks, 0);
-        k.lamport = allocate(3 * kBuffer, sentinel);
-        const uint32_t of_mnnvl[9] = { 0, 2, kBuffer }, of_trtllm[9] = { 0, 0, 0, kBuffer };
-        k.flags = (uint32_t *)allocate(64, 0);
-        copy_to(k.flags, is_mnnvl ? of_mnnvl : of_trtllm, sizeof of_mnnvl);
-        k.table = (void **)allocate(sizeof(void *) * (3 * kRanksMax + 1), 0);
-    }
-    for (int r = 0; r < n_ranks; r++) {
-        std::vector<void *> table;
-        for (int p = 0; p < n_ranks; p++)
-            table.push_back(is_mnnvl ? ranks[0].lamport : ranks[p].comm);
-        for (int p = 0; p < n_ranks; p++)
-            table.push_back(ranks[p].barrier);
-        for (int p = 0; p < n_ranks; p++)
-            table.push_back(ranks[p].lamport);
-        table.push_back(ranks[r].flags);
-        copy_to(ranks[r].table, table.data(), table.size() * sizeof(void *));
-    }
+    Rank &k = ranks[r];
+    MUST(cudaStreamCreateWithFlags(&k.stream, cudaStreamNonBlocking));
+    for (__nv_bfloat16 **rows_of : { &k.input, &k.residual, &k.residual_out, &k.norm_out })
+        *rows_of = (__nv_bfloat16 *)allocate(rows, one);
+    k.gamma = (__nv_bfloat16 *)allocate(kHidden * 2, one);
+    k.comm = allocate(2 * rows, 0);
+    k.barrier = allocate(256 * 4 * n_ranks, 0);
+    k.lamport = allocate(3 * kBuffer, sentinel);
+    const uint32_t of_mnnvl[9] = { 0, 2, kBuffer }, of_trtllm[9] = { 0, 0, 0, kBuffer };
+    k.flags = (uint32_t *)allocate(64, 0);
+    copy_to(k.flags, is_mnnvl ? of_mnnvl : of_trtllm, sizeof of_mnnvl);
+    k.table = (void **)allocate(sizeof(void *) * (3 * kRanksMax + 1), 0);
+}
+
+// Once the addresses of all ranks are known.
+void make_table(bool is_mnnvl, int r)
+{
+    std::vector<void *> table;
+    for (int p = 0; p < n_ranks; p++)
+        table.push_back(is_mnnvl ? ranks[0].lamport : ranks[p].comm);
+    for (int p = 0; p < n_ranks; p++)
+        table.push_back(ranks[p].barrier);
+    for (int p = 0; p < n_ranks; p++)
+        table.push_back(ranks[p].lamport);
+    table.push_back(ranks[r].flags);
+    copy_to(ranks[r].table, table.data(), table.size() * sizeof(void *));
     MUST(cudaDeviceSynchronize());
 }
 
@@ -209,10 +215,14 @@ void run(const Case &c, int r, cudaGraphExec_t exec)
     MUST(cudaStreamSynchronize(ranks[r].stream));
 }
 
-void run_all(const Case &c)
+void run_threads(const Case &c)
 {
     n_ranks = c.is_mnnvl ? 2 : 4;
-    make_ranks(c.is_mnnvl);
+    joins = (uint32_t *)allocate(4 * (1 + kRanksMax), 0);
+    for (int r = 0; r < n_ranks; r++)
+        make_rank(c.is_mnnvl, r);
+    for (int r = 0; r < n_ranks; r++)
+        make_table(c.is_mnnvl, r);
     std::vector<cudaGraphExec_t> execs(n_ranks);
     std::vector<std::thread> threads;
     for (int r = 0; r < n_ranks && c.graph; r++)
@@ -221,6 +231,54 @@ void run_all(const Case &c)
         threads.emplace_back(run, c, r, execs[r]);
     for (std::thread &thread : threads)
         thread.join();
+}
+
+struct Shared {
+    pthread_barrier_t barrier;
+    cudaIpcMemHandle_t handles[kRanksMax][3];
+};
+
+void run_process(const Case &c, int r, Shared *shared)
+{
+    Rank &own = ranks[r];
+    make_rank(false, r);
+    MUST(cudaIpcGetMemHandle(&shared->handles[r][0], own.comm));
+    MUST(cudaIpcGetMemHandle(&shared->handles[r][1], own.barrier));
+    MUST(cudaIpcGetMemHandle(&shared->handles[r][2], own.lamport));
+    MUST(cudaDeviceSynchronize());
+    pthread_barrier_wait(&shared->barrier);
+    for (int p = 0; p < n_ranks; p++) {
+        void **places[] = { &ranks[p].comm, &ranks[p].barrier, &ranks[p].lamport };
+        for (int i = 0; i < 3 && p != r; i++)
+            MUST(cudaIpcOpenMemHandle(places[i], shared->handles[p][i], cudaIpcMemLazyEnablePeerAccess));
+    }
+    make_table(false, r);
+    pthread_barrier_wait(&shared->barrier);
+    run(c, r, nullptr);
+    pthread_barrier_wait(&shared->barrier); // nobody goes while others use its memory
+}
+
+int run_processes(const Case &c)
+{
+    n_ranks = 4;
+    Shared *shared = (Shared *)mmap(nullptr, sizeof *shared, PROT_READ | PROT_WRITE,
+                                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pthread_barrierattr_t attributes;
+    pthread_barrierattr_init(&attributes);
+    pthread_barrierattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    pthread_barrier_init(&shared->barrier, &attributes, n_ranks);
+    for (int r = 0; r < n_ranks; r++) {
+        const std::string rank = std::to_string(r);
+        setenv("RANK", rank.c_str(), 1);
+        if (fork() == 0) {
+            run_process(c, r, shared);
+            exit(0);
+        }
+    }
+    int status, failed = 0;
+    while (wait(&status) > 0)
+        failed |= status;
+    return failed ? 1 : 0;
 }
 
 } // namespace
@@ -233,13 +291,17 @@ int main(int argc, char **argv)
     setenv("CUDA_MODULE_LOADING", "EAGER", 1); // a kernel that is loaded late waits for those that spin
     if (name == "healthy") {
         for (int i = 0; i < 4; i++)
-            run_all({ i % 2 == 0, i > 1, false, false, calls });
+            run_threads({ i % 2 == 0, i > 1, false, false, calls });
     } else if (name == "subnormal" || name == "subnormal-graph") {
-        run_all({ true, graph, true, false, calls });
+        run_threads({ true, graph, true, false, calls });
     } else if (name == "skip" || name == "skip-graph") {
-        run_all({ false, graph, false, true, calls });
+        run_threads({ false, graph, false, true, calls });
+    } else if (name == "skip-processes") {
+        if (run_processes({ false, false, false, true, calls }))
+            return 1;
     } else {
-        fprintf(stderr, "usage: flashinfer_hang subnormal|subnormal-graph|skip|skip-graph|healthy [CALLS]\n");
+        fprintf(stderr,
+                "usage: flashinfer_hang subnormal[-graph]|skip[-graph]|skip-processes|healthy [CALLS]\n");
         return 64;
     }
     puts("all calls have ended");

@@ -103,10 +103,12 @@ static json_t *overlap_json(const struct hl_overlap *o)
 static json_t *rank_json(const struct hl_bundle *b, int rank)
 {
     const struct hl_rank_evidence *r = &b->evidence->rank[rank];
-    json_t *json = json_pack("{s:i, s:s, s:I, s:I}", "rank", rank, "host", hl_host_state_name(r->host), "op",
-                             (json_int_t)r->op, "progress_ns", (json_int_t)r->progress_ns);
+    json_t *json = json_pack("{s:i, s:s, s:I}", "rank", rank, "host", hl_host_state_name(r->host),
+                             "progress_ns", (json_int_t)r->progress_ns);
     if (!json)
         return NULL;
+    if (r->op != UINT32_MAX)
+        set(json, "op", json_integer(r->op));
     if (b->program && r->op < b->program->rank[rank].n_ops) {
         char text[256];
         hl_op_describe(b->program, &b->program->rank[rank].ops[r->op], text, sizeof text);

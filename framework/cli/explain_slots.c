@@ -133,8 +133,8 @@ void hl_story_tell_for_what(const struct hl_story *story)
 static void tell_map(const struct hl_story *story, const char *stage, long long buffer)
 {
     char map[HL_RANKS_MAX][HL_RANKS_MAX];
-    long long ranks = hl_json_number(json_object_get(story->verdict, "configuration"), "ranks");
-    ranks = ranks < 1 ? 1 : ranks > HL_RANKS_MAX ? HL_RANKS_MAX : ranks;
+    const size_t told = json_array_size(json_object_get(story->verdict, "ranks"));
+    const int ranks = told < 1 ? 1 : told > HL_RANKS_MAX ? HL_RANKS_MAX : (int)told;
     memset(map, ' ', sizeof map);
     size_t i;
     json_t *slot;

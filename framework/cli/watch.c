@@ -161,6 +161,8 @@ static void collect_process(const struct watch *w, const struct hl_watched *watc
     snprintf(process->command, sizeof process->command, "%s", page->command);
     if (page->detail == HL_PAGE_PC && !hl_symbolise(page, w->job.folder, why, sizeof why) && !page->why[0])
         snprintf(page->why, sizeof page->why, "source lines: %.200s", why);
+    if (watched->unread && !page->why[0])
+        snprintf(page->why, sizeof page->why, "memory of the device: %s", watched->unread);
     const struct hl_stall stall = hl_judge(page, threshold_of(w, page), now_ns());
     hl_device_evidence_of(page, &stall, now_ns(), &process->device);
     process->timeline = hl_watch_timeline(page, index);
@@ -188,8 +190,11 @@ static void collect_worlds(struct watch *w)
 {
     const struct hl_page *pages[HL_WATCHED_MAX];
     const uint64_t begun_ns = now_ns();
-    for (int i = 0; i < w->job.n; i++)
+    for (int i = 0; i < w->job.n; i++) {
         pages[i] = w->job.watched[i].page;
+        w->job.watched[i].unread = NULL;
+        w->job.watched[i].deaf = false;
+    }
     w->memory = (struct hl_known_memory){ .user = &w->job, .read = hl_job_read };
     if (hl_worlds_collect(pages, w->job.n, &w->memory, begun_ns, &w->report.worlds) < 0)
         hl_worlds_finish(&w->report.worlds);

@@ -49,11 +49,12 @@ bool hl_watch_classify_worlds(const struct hl_watch_report *r, struct hl_finding
     if (f.cause == HL_CAUSE_UNKNOWN)
         return false;
     if (w->calls_that_fit > 1) {
-        snprintf(text, sizeof text, " (or in one of %u later calls like it: --detail node tells)",
+        snprintf(text, sizeof text, " (or in one of %u later calls, which look alike: --detail node tells)",
                  w->calls_that_fit - 1);
         append(&f, text);
     }
     name_what_holds(r, w, &f);
+    f.culprit.op = -1; /* of a program that is not known */
     f.verdict = r->resumed_ns ? HL_VERDICT_SLOW : HL_VERDICT_HANG;
     *ret_finding = f;
     return true;

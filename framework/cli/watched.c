@@ -368,14 +368,16 @@ int hl_job_read(void *job_, int process, uint64_t context, uint64_t address, uin
     struct hl_job *job = job_;
     struct hl_watched *watched = &job->watched[process];
     struct hl_page *page = (struct hl_page *)(uintptr_t)watched->page;
-    /* One that has not answered before will not answer this time. */
-    if (!may_answer(page) || !await_answer(page, now_ms())) {
+    /* It may still be at an answer before; one that gave none in time gets no further chance. */
+    if (watched->deaf || !may_answer(page) || !await_answer(page, now_ms() + READ_MS)) {
+        watched->deaf = true;
         watched->unread = "its watchdog thread does not answer";
         return -1;
     }
     page->read = (struct hl_page_read){ .context = context, .address = address, .bytes = bytes };
     ask(page, true);
     if (!await_answer(page, now_ms() + READ_MS)) {
+        watched->deaf = true;
         watched->unread = "a read does not return";
         return -1;
     }

@@ -12,6 +12,7 @@ struct hl_watched {
     const struct hl_page *page; /* the process's own, mapped; it changes under its reader */
     size_t bytes;
     const char *unread;  /* why its device memory could not be read; NULL: it could */
+    bool deaf;           /* it did not answer a read in time: it is not asked again at this stall */
     uint64_t stopped_ns; /* it was last seen stopped by a signal or a debugger; 0: never */
 };
 

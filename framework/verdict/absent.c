@@ -76,7 +76,8 @@ static bool is_left_out(const struct hl_evidence *evidence, const struct hl_slot
         hl_pending_find(evidence, slot->rank, slot->workspace, slot->call);
     const struct hl_rank_evidence *source = &evidence->rank[slot->source];
     return source->host == HL_HOST_EXITED || evidence->quiescent ||
-           waits_in_lone_barrier(evidence, slot->source) || (pending && source->op > pending->record.launch);
+           waits_in_lone_barrier(evidence, slot->source) ||
+           (pending && source->op != UINT32_MAX && source->op > pending->record.launch);
 }
 
 bool hl_decide_extra_call_at_end(const struct hl_evidence *evidence, struct hl_finding *finding)

@@ -39,6 +39,16 @@ static int find_host(const struct hl_evidence *evidence, enum hl_host_state stat
     return -1;
 }
 
+/* Where a rank's host is, in words: its op, or the driver call of a program that is not known. */
+static const char *place_of_host(const struct hl_rank_evidence *rank, char text[80])
+{
+    if (rank->op != UINT32_MAX)
+        snprintf(text, 80, "op %u", rank->op);
+    else
+        snprintf(text, 80, "%s", rank->driver_call[0] ? rank->driver_call : "its own code");
+    return text;
+}
+
 static bool decide_dead(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
     char text[HL_WAIT_TEXT_MAX];
@@ -175,7 +185,7 @@ static bool decide_left_at_barrier(const struct hl_evidence *evidence, struct hl
 
 static bool decide_host_blocked(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
-    char text[HL_WAIT_TEXT_MAX];
+    char text[HL_WAIT_TEXT_MAX], place[80];
     const struct hl_slot_evidence *slot = hl_blame_wait(evidence, HL_WAIT_NOT_ISSUED, finding, text);
     if (!slot) {
         const int blocked = find_host(evidence, HL_HOST_BLOCKED);
@@ -191,8 +201,8 @@ static bool decide_host_blocked(const struct hl_evidence *evidence, struct hl_fi
     }
     finding->other_cause = HL_CAUSE_PEER_MISSING_CALL;
     finding->culprit.rank = slot->source;
-    hl_say(finding, "%s, whose host has not issued that call and stays in op %u", text,
-           evidence->rank[slot->source].op);
+    hl_say(finding, "%s, whose host has not issued that call and stays in %s", text,
+           place_of_host(&evidence->rank[slot->source], place));
     return true;
 }
 

@@ -150,7 +150,10 @@ bool hl_decide_host_held(const struct hl_evidence *evidence, struct hl_finding *
     if (!slot || !describe_hold(source, hold, sizeof hold))
         return false;
     finding->culprit.rank = slot->source;
-    hl_say(finding, "%s, whose host, in op %u, %s before it issues that call", text, source->op, hold);
+    if (source->op == UINT32_MAX) /* its program is not known */
+        hl_say(finding, "%s, whose host %s before it issues that call", text, hold);
+    else
+        hl_say(finding, "%s, whose host, in op %u, %s before it issues that call", text, source->op, hold);
     return true;
 }
 

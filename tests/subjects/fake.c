@@ -9,6 +9,8 @@ static int is(const char *mistake) { return strcmp(FAKE_MISTAKE, mistake) == 0; 
 static int create(const struct hl_subject_shape *shape, void **ret_state, char *message)
 {
     (void)shape;
+    if (is("create-dies"))
+        *(volatile int *)ret_state[0] = 1; /* nothing is there yet */
     if (is("create-fails")) {
         snprintf(message, HL_SUBJECT_MESSAGE_MAX, "this GPU is too old");
         return 1;

@@ -199,6 +199,12 @@ static bool play_with(struct hl_page *page, const char *line)
     return true;
 }
 
+static bool play_thread_over(struct hl_page *page, const char *line)
+{
+    hl_page_thread_over(page, hl_page_thread(page, (uint32_t)strtoul(line, NULL, 10)));
+    return true;
+}
+
 static bool play_params(struct hl_page *page, const char *line)
 {
     uint64_t hash, context;
@@ -246,7 +252,7 @@ static const struct {
     { "node", play_node },           { "clone", play_clone },   { "exec", play_exec },
     { "exec-over", play_exec_over }, { "finish", play_finish }, { "samples-clear", play_samples_clear },
     { "sample", play_sample },       { "known", play_known },   { "with", play_with },
-    { "params", play_params },       { "memory", play_memory },
+    { "params", play_params },       { "memory", play_memory }, { "thread-over", play_thread_over },
 };
 
 static bool play_line(struct hl_page *page, char *line)

@@ -49,6 +49,7 @@ void hl_page_thread_over(struct hl_page *page, uint32_t thread)
 {
     if (thread == HL_PAGE_NONE)
         return;
+    HL_FEED("thread-over %u", atomic_load(&page->threads[thread].tid));
     atomic_store(&page->threads[thread].api, HL_API_NONE);
     atomic_store(&page->threads[thread].tid, 0);
 }

@@ -20,26 +20,28 @@ static const struct kernel {
 #define TABLE_MAX 16 /* ranks; of more, no kernel knows */
 #define BITS HL_COMPARE_BITS
 #define FTZ HL_COMPARE_FLOAT_FTZ
+#define OWN true /* up to 0.6.12 all rows are polled (MO:557), later the own one stays in registers (M:962) \
+                  */
 /* kernel, releases, arguments, bytes of the first; then offsets of ranks, rank, size, hidden, table, flags */
 static const struct hl_known_arguments known[] = {
-    { HL_KNOWN_FI_TRTLLM_ONESHOT, "0.6.2 to 0.6.10", 1, 128, 0, 4, 8, 12, 16, -1, BITS, false },
-    { HL_KNOWN_FI_TRTLLM_ONESHOT, "from 0.6.11", 1, 136, 0, 4, 8, 12, 16, -1, BITS, false },
-    { HL_KNOWN_FI_TRTLLM_TWOSHOT, "0.6.2 to 0.6.10", 3, 128, 0, 4, 8, 12, 16, -1, BITS, false },
-    { HL_KNOWN_FI_TRTLLM_TWOSHOT, "from 0.6.11", 3, 136, 0, 4, 8, 12, 16, -1, BITS, false },
+    { HL_KNOWN_FI_TRTLLM_ONESHOT, "0.6.2 to 0.6.10", 1, 128, 0, 4, 8, 12, 16, -1, BITS, false, false },
+    { HL_KNOWN_FI_TRTLLM_ONESHOT, "from 0.6.11", 1, 136, 0, 4, 8, 12, 16, -1, BITS, false, false },
+    { HL_KNOWN_FI_TRTLLM_TWOSHOT, "0.6.2 to 0.6.10", 3, 128, 0, 4, 8, 12, 16, -1, BITS, false, false },
+    { HL_KNOWN_FI_TRTLLM_TWOSHOT, "from 0.6.11", 3, 136, 0, 4, 8, 12, 16, -1, BITS, false, false },
     /* FlashInfer compiles with -use_fast_math, which makes its comparison of floats flush subnormals. */
-    { HL_KNOWN_FI_MNNVL_ONESHOT, "0.6.2 to 0.6.11", 12, 8, -1, 68, 56, 60, 40, 72, FTZ, false },
-    { HL_KNOWN_FI_MNNVL_ONESHOT, "0.6.12", 13, 8, -1, 72, 56, 60, 40, 80, BITS, false },
-    { HL_KNOWN_FI_MNNVL_ONESHOT, "from 0.6.13", 1, 128, 64, 68, 72, 76, 40, 120, BITS, false },
-    { HL_KNOWN_FI_MNNVL_TWOSHOT, "0.6.2 to 0.6.12", 9, 8, -1, 40, 32, 36, 16, 48, FTZ, false },
-    { HL_KNOWN_FI_MNNVL_TWOSHOT, "from 0.6.13", 1, 128, 64, 68, 72, 76, 40, 120, BITS, false },
-    { HL_KNOWN_FI_MNNVL_NORM, "0.6.2 to 0.6.11", 10, 8, 56, -1, 48, 52, -1, 64, FTZ, false },
-    { HL_KNOWN_FI_MNNVL_NORM, "0.6.12", 11, 8, 56, -1, 48, 52, -1, 64, BITS, false },
-    { HL_KNOWN_FI_MNNVL_NORM, "from 0.6.13", 1, 128, 64, 68, 72, 76, 40, 120, BITS, false },
-    { HL_KNOWN_TRT_TRTLLM_ONESHOT, "2025", 1, 136, 0, 4, 12, 16, 24, -1, BITS, true },
-    { HL_KNOWN_TRT_TRTLLM_TWOSHOT, "2025", 3, 136, 0, 4, 12, 16, 24, -1, BITS, true },
-    { HL_KNOWN_TRT_MNNVL_ONESHOT, "2025", 12, 8, -1, 68, 56, 60, 40, 72, FTZ, false },
-    { HL_KNOWN_TRT_MNNVL_TWOSHOT, "2025", 9, 8, -1, 40, 32, 36, 16, 48, FTZ, false },
-    { HL_KNOWN_TRT_MNNVL_NORM, "2025", 10, 8, 56, -1, 48, 52, -1, 64, FTZ, false },
+    { HL_KNOWN_FI_MNNVL_ONESHOT, "0.6.2 to 0.6.11", 12, 8, -1, 68, 56, 60, 40, 72, FTZ, false, OWN },
+    { HL_KNOWN_FI_MNNVL_ONESHOT, "0.6.12", 13, 8, -1, 72, 56, 60, 40, 80, BITS, false, OWN },
+    { HL_KNOWN_FI_MNNVL_ONESHOT, "from 0.6.13", 1, 128, 64, 68, 72, 76, 40, 120, BITS, false, false },
+    { HL_KNOWN_FI_MNNVL_TWOSHOT, "0.6.2 to 0.6.12", 9, 8, -1, 40, 32, 36, 16, 48, FTZ, false, false },
+    { HL_KNOWN_FI_MNNVL_TWOSHOT, "from 0.6.13", 1, 128, 64, 68, 72, 76, 40, 120, BITS, false, false },
+    { HL_KNOWN_FI_MNNVL_NORM, "0.6.2 to 0.6.11", 10, 8, 56, -1, 48, 52, -1, 64, FTZ, false, false },
+    { HL_KNOWN_FI_MNNVL_NORM, "0.6.12", 11, 8, 56, -1, 48, 52, -1, 64, BITS, false, false },
+    { HL_KNOWN_FI_MNNVL_NORM, "from 0.6.13", 1, 128, 64, 68, 72, 76, 40, 120, BITS, false, false },
+    { HL_KNOWN_TRT_TRTLLM_ONESHOT, "2025", 1, 136, 0, 4, 12, 16, 24, -1, BITS, true, false },
+    { HL_KNOWN_TRT_TRTLLM_TWOSHOT, "2025", 3, 136, 0, 4, 12, 16, 24, -1, BITS, true, false },
+    { HL_KNOWN_TRT_MNNVL_ONESHOT, "2025", 12, 8, -1, 68, 56, 60, 40, 72, FTZ, false, OWN },
+    { HL_KNOWN_TRT_MNNVL_TWOSHOT, "2025", 9, 8, -1, 40, 32, 36, 16, 48, FTZ, false, false },
+    { HL_KNOWN_TRT_MNNVL_NORM, "2025", 10, 8, 56, -1, 48, 52, -1, 64, FTZ, false, false },
 };
 
 /* An identifier as C++ mangles it: its length, then itself. Returns where it ends in `symbol`, or NULL. */
@@ -138,6 +140,7 @@ bool hl_known_decode(const struct hl_known_arguments *a, const char *symbol,
                                .dtype = dtype_of_template(arguments ? arguments : ""),
                                .compare = a->compare,
                                .by_word = a->by_word,
+                               .polls_own = a->polls_own,
                                .releases = a->releases };
     c.ranks = a->ranks >= 0 ? word_at(bytes, a->ranks) : number_of_template(arguments ? arguments : "");
     c.rank = a->rank >= 0 ? (int)word_at(bytes, a->rank) : -1;

@@ -53,7 +53,8 @@ struct hl_known_arguments {
     int table; /* trtllm: void *[3 * ranks + 1]; mnnvl: the ranks' buffers */
     int flags; /* mnnvl; trtllm has their address in the table */
     enum hl_compare compare;
-    bool by_word; /* trtllm: a wait looks at words of 32 bits, whatever the data type */
+    bool by_word;   /* trtllm: a wait looks at words of 32 bits, whatever the data type */
+    bool polls_own; /* mnnvl: a one-shot waits for its own row, too */
 };
 
 /* What is asked of a kernel's arguments as a whole. */
@@ -65,7 +66,7 @@ struct hl_known_call {
     enum hl_protocol protocol;
     enum hl_dtype dtype;
     enum hl_compare compare;
-    bool by_word;
+    bool by_word, polls_own;
     const char *releases;
     uint32_t ranks, tokens, hidden;
     int rank;              /* -1: this kernel is not told */

@@ -65,19 +65,12 @@ static uint32_t part_of(const struct walk *w, uint32_t workspace)
     return exec ? HL_PAGE_PARTS : 0;
 }
 
-/* The second kernel of a call: the call is its first one's, and ends with it. */
-static void extend(struct hl_seen *seen, int member, const struct hl_known_call *is, uint32_t ctas,
-                   bool ended)
+/* Records of kernels tell which one does not end; events and records of graphs, which launch. */
+static bool is_stuck(const struct walk *w, uint32_t node)
 {
-    for (int i = seen->n_calls - 1; i >= 0; i--) {
-        struct hl_seen_call *c = &seen->calls[i];
-        if (c->member != member)
-            continue;
-        c->ended = ended;
-        c->is.compare = is->compare; /* the first kernel's arguments are the same in 0.6.11 and 0.6.12 */
-        c->ctas = ctas;              /* this kernel counts its CTAs in, not the first one */
-        return;
-    }
+    const struct hl_unfinished *u = &w->unfinished;
+    return w->page->detail == HL_PAGE_NODE && w->number == u->number && u->by_record &&
+           (node == HL_PAGE_NONE || node == u->node);
 }
 
 static bool has_ended(const struct walk *w, uint32_t node)
@@ -85,6 +78,33 @@ static bool has_ended(const struct walk *w, uint32_t node)
     const struct hl_unfinished *u = &w->unfinished;
     return w->number < u->number || (w->number == u->number && node != HL_PAGE_NONE && u->by_record &&
                                      u->node != HL_PAGE_NONE && node < u->node);
+}
+
+/* The second kernel of a call: the call is its first one's, and ends with it. */
+static void extend(const struct walk *w, int member, const struct hl_known_call *is, uint32_t ctas,
+                   uint32_t node)
+{
+    for (int i = w->seen->n_calls - 1; i >= 0; i--) {
+        struct hl_seen_call *c = &w->seen->calls[i];
+        if (c->member != member)
+            continue;
+        c->ended = has_ended(w, node);
+        c->stuck |= is_stuck(w, node);
+        c->is.compare = is->compare; /* the first kernel's arguments are the same in 0.6.11 and 0.6.12 */
+        c->ctas = ctas;              /* this kernel counts its CTAs in, not the first one */
+        return;
+    }
+}
+
+/* How often the launch's graph was launched before it. */
+static uint32_t replays_before(const struct walk *w)
+{
+    const struct hl_page_stream *s = &w->page->streams[w->stream];
+    uint32_t later = 1;
+    for (uint64_t n = w->number + 1; n < atomic_load(&s->launched); n++)
+        later += s->launch[n % HL_PAGE_LAUNCHES].exec == w->launch->exec;
+    const uint32_t launches = w->page->execs[w->launch->exec].launches;
+    return launches > later ? launches - later : 0;
 }
 
 static void see(struct walk *w, uint64_t hash, uint32_t node)
@@ -114,7 +134,7 @@ static void see(struct walk *w, uint64_t hash, uint32_t node)
     if (member < 0 || part == HL_PAGE_PARTS)
         return;
     if (hl_known_is_second(is.kernel)) {
-        extend(w->seen, member, &is, ctas, has_ended(w, node));
+        extend(w, member, &is, ctas, node);
         return;
     }
     struct hl_member *m = &w->seen->members[member];
@@ -137,7 +157,9 @@ static void see(struct walk *w, uint64_t hash, uint32_t node)
                                .graph = node == HL_PAGE_NONE ? HL_PAGE_NONE
                                                              : w->page->execs[w->launch->exec].graph,
                                .node = node,
-                               .ended = has_ended(w, node) };
+                               .replay = node == HL_PAGE_NONE ? 0 : replays_before(w),
+                               .ended = has_ended(w, node),
+                               .stuck = is_stuck(w, node) };
     w->shots[part] += is.protocol != HL_TRTLLM_TWOSHOT;
 }
 

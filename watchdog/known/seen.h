@@ -35,6 +35,7 @@ struct hl_seen_call {
     uint32_t tid, ctas;
     uint32_t graph, node, replay; /* graph HL_PAGE_NONE: eager */
     bool ended;
+    bool stuck; /* a record tells that it is this one which does not end */
 };
 
 struct hl_seen {

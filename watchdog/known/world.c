@@ -21,7 +21,7 @@ struct hl_known_group {
     struct hl_member *member[HL_RANKS_MAX]; /* NULL: the rank is in no watched process */
     /* The call that each rank stands in: the oldest that is not over; NULL: none. */
     struct hl_seen_call *stands_in[HL_RANKS_MAX];
-    bool begun[HL_RANKS_MAX], rotated[HL_RANKS_MAX];
+    bool begun[HL_RANKS_MAX], turned[HL_RANKS_MAX];
 };
 
 __attribute__((format(printf, 2, 3))) static void note(struct hl_known_world *w, const char *format, ...)
@@ -110,31 +110,27 @@ static uint32_t flag_of(const struct hl_member *m, int mnnvl, int trtllm)
 }
 
 /* A call waits before its leader has turned the buffers, or behind that, for then other CTAs may still poll.
- * Both follow from its number, if all calls on the workspace have been seen. Turned flags have a counter of
- * 0. */
-static bool fits_flags(const struct hl_member *m, const struct hl_seen_call *c, bool rotated)
+ * Both follow from its number, if all calls on the workspace have been seen. */
+static bool fits_flags(const struct hl_member *m, const struct hl_seen_call *c, bool turned)
 {
-    const uint32_t arrived = flag_of(m, HL_MNNVL_ARRIVED, HL_TRTLLM_ARRIVED);
-    const uint32_t twoshots = c->call - c->shot;
-    if (rotated && arrived > 0)
-        return false;
     if (c->is.protocol == HL_TRTLLM_TWOSHOT)
-        return m->flags[HL_TRTLLM_BARRIER_FLAG] == 2 * (twoshots + rotated) % 3;
-    return flag_of(m, HL_MNNVL_CURRENT, HL_TRTLLM_CURRENT) == (c->shot + rotated) % 3;
+        return m->flags[HL_TRTLLM_BARRIER_FLAG] == 2 * (c->call - c->shot + turned) % 3;
+    return flag_of(m, HL_MNNVL_CURRENT, HL_TRTLLM_CURRENT) == (c->shot + turned) % 3;
 }
 
-/* Does the buffer that a rank's turned flags have left still lack a word? Else that call is over. */
-static bool lacks_words(struct hl_member *m, const struct hl_known_memory *memory,
-                        const struct hl_seen_call *c)
+/* Have the flags been turned by a call that still waits? The counter is 0 then, and the buffer before the
+ * current one lacks words; of a call that is over it would have all. */
+static bool is_turned(struct hl_member *m, const struct hl_known_memory *memory, const struct hl_seen_call *c)
 {
     const struct hl_layout *l = &m->layout;
-    const uint8_t buffer = (uint8_t)(c->shot % 3);
+    const uint32_t before = hl_buffer_at(l, (flag_of(m, HL_MNNVL_CURRENT, HL_TRTLLM_CURRENT) + 2) % 3);
     bool lacks = false;
-    if (c->is.protocol != HL_MNNVL_ONESHOT && c->is.protocol != HL_TRTLLM_ONESHOT)
-        return true;
+    if (flag_of(m, HL_MNNVL_ARRIVED, HL_TRTLLM_ARRIVED) > 0 ||
+        (c->is.protocol != HL_MNNVL_ONESHOT && c->is.protocol != HL_TRTLLM_ONESHOT))
+        return false;
     uint32_t *words = malloc(l->row_words * sizeof *words);
     for (uint32_t row = 0; words && row < c->is.tokens * c->is.ranks && !lacks; row++) {
-        if (hl_member_words(m, memory, hl_buffer_at(l, buffer) + row * l->row_words, l->row_words, words) < 0)
+        if (hl_member_words(m, memory, before + row * l->row_words, l->row_words, words) < 0)
             break;
         for (uint32_t i = 0; i < l->row_words && !lacks; i++)
             lacks = hl_word_missing(l, words[i], c->is.compare);
@@ -147,29 +143,42 @@ static bool lacks_words(struct hl_member *m, const struct hl_known_memory *memor
  */
 struct candidates {
     struct hl_seen_call *call[PENDING_MAX];
-    bool rotated[PENDING_MAX];
     int n;
+    bool turned;
     struct hl_seen_call *first; /* NULL: none is pending */
 };
+
+static void add_candidates(struct hl_known_group *g, int rank, bool stuck, struct candidates *found)
+{
+    for (int i = 0; i < g->seen->n_calls && found->n < PENDING_MAX; i++) {
+        struct hl_seen_call *c = &g->seen->calls[i];
+        if (&g->seen->members[c->member] == g->member[rank] && !c->ended && c->stuck == stuck &&
+            fits_flags(g->member[rank], c, found->turned))
+            found->call[found->n++] = c;
+    }
+}
 
 static struct candidates find_candidates(struct hl_known_group *g, int rank)
 {
     struct candidates found = { .n = 0 };
     struct hl_member *m = g->member[rank];
+    bool stuck = false;
     for (int i = 0; m && i < g->seen->n_calls; i++) {
         struct hl_seen_call *c = &g->seen->calls[i];
         if (&g->seen->members[c->member] != m || c->ended)
             continue;
+        stuck |= c->stuck;
         if (!found.first || c->call < found.first->call)
             found.first = c;
-        if (!m->known || found.n == PENDING_MAX)
-            continue;
-        const bool rotated =
-            !fits_flags(m, c, false) && fits_flags(m, c, true) && lacks_words(m, g->memory, c);
-        if (!rotated && !fits_flags(m, c, false))
-            continue;
-        found.rotated[found.n] = rotated;
-        found.call[found.n++] = c;
+    }
+    if (!found.first || !m->known)
+        return found;
+    found.turned = is_turned(m, g->memory, found.first);
+    add_candidates(g, rank, stuck, &found);
+    /* A two-shot does not show whether its flags have been turned. */
+    if (found.n == 0 && !found.turned && flag_of(m, HL_MNNVL_ARRIVED, HL_TRTLLM_ARRIVED) == 0) {
+        found.turned = true;
+        add_candidates(g, rank, stuck, &found);
     }
     return found;
 }
@@ -196,30 +205,38 @@ static void stand_in(struct hl_known_group *g, int rank, const struct candidates
 {
     const struct hl_member *m = g->member[rank];
     g->stands_in[rank] = index < 0 ? c->first : c->call[index];
-    g->rotated[rank] = index >= 0 && c->rotated[index];
+    g->turned[rank] = index >= 0 && c->turned;
     /* A CTA counts in before it waits, but for the first kernel of an mnnvl two-shot. */
-    g->begun[rank] = index < 0 || g->rotated[rank] || flag_of(m, HL_MNNVL_ARRIVED, HL_TRTLLM_ARRIVED) > 0 ||
+    g->begun[rank] = index < 0 || g->turned[rank] || flag_of(m, HL_MNNVL_ARRIVED, HL_TRTLLM_ARRIVED) > 0 ||
                      g->stands_in[rank]->is.protocol == HL_MNNVL_TWOSHOT;
 }
 
 /* Several calls behind each other look alike in the flags, three apart. A rank is ahead of another one by at
  * most one call (a wait holds it), and the earliest that all of them allow for is taken. */
+static uint32_t pick_lowest(struct hl_known_world *w, const struct candidates *of_ranks)
+{
+    uint32_t picked = UINT32_MAX, fitting[PENDING_MAX];
+    for (int r = 0; r < w->ranks; r++)
+        for (int i = 0; i < of_ranks[r].n; i++) {
+            const uint32_t call = of_ranks[r].call[i]->call;
+            bool counted = !all_near(of_ranks, w->ranks, call) || w->calls_that_fit == PENDING_MAX;
+            for (uint32_t k = 0; k < w->calls_that_fit && !counted; k++)
+                counted = fitting[k] == call;
+            if (counted)
+                continue;
+            fitting[w->calls_that_fit++] = call;
+            picked = call < picked ? call : picked;
+        }
+    return picked;
+}
+
 static void find_places(struct hl_known_group *g)
 {
     struct hl_known_world *w = g->world;
     struct candidates of_ranks[HL_RANKS_MAX];
-    uint32_t picked = UINT32_MAX;
     for (int r = 0; r < w->ranks; r++)
         of_ranks[r] = find_candidates(g, r);
-    for (int r = 0; r < w->ranks; r++)
-        for (int i = 0; i < of_ranks[r].n; i++) {
-            /* The lowest of all stands at its own number. */
-            const uint32_t call = of_ranks[r].call[i]->call;
-            if (!all_near(of_ranks, w->ranks, call))
-                continue;
-            w->calls_that_fit += picked == UINT32_MAX || call > picked + 2 || call + 2 < picked;
-            picked = call < picked ? call : picked;
-        }
+    const uint32_t picked = pick_lowest(w, of_ranks);
     for (int r = 0; r < w->ranks; r++) {
         const struct candidates *c = &of_ranks[r];
         if (!c->first)
@@ -305,8 +322,8 @@ static void set_counts(const struct hl_known_group *g, struct hl_watch *watch)
         track->begun = track->ended + (at && g->begun[r]);
         /* As the flags say, whoever made them so: the decoder asks whether they have turned. */
         const uint32_t current = flag_of(m, HL_MNNVL_CURRENT, HL_TRTLLM_CURRENT);
-        track->rotations = (current + (g->rotated[r] ? 2 : 0)) % 3;
-        track->barriers = (2 * m->flags[HL_TRTLLM_BARRIER_FLAG] + (g->rotated[r] ? 2 : 0)) % 3;
+        track->rotations = (current + (g->turned[r] ? 2 : 0)) % 3;
+        track->barriers = (2 * m->flags[HL_TRTLLM_BARRIER_FLAG] + (g->turned[r] ? 2 : 0)) % 3;
     }
 }
 
@@ -334,12 +351,12 @@ static enum hl_device_answer probe_device(void *user, int rank)
     return g->member[rank] && g->member[rank]->known ? HL_DEVICE_ANSWERS : HL_DEVICE_NOT_ASKED;
 }
 
-/* The thread that makes the rank's calls, and the driver call that it is in; NULL: in none. */
+/* The thread that makes the rank's calls; NULL: it is over. */
 static const struct hl_page_thread *find_thread(const struct hl_page *page, uint32_t tid)
 {
     for (uint32_t i = 0; i < HL_PAGE_THREADS; i++)
-        if (tid && atomic_load(&page->threads[i].tid) == tid)
-            return atomic_load(&page->threads[i].api) != HL_API_NONE ? &page->threads[i] : NULL;
+        if (atomic_load(&page->threads[i].tid) == tid)
+            return &page->threads[i];
     return NULL;
 }
 
@@ -347,13 +364,16 @@ static void look_at_host(struct hl_known_group *g, int rank, const struct hl_pag
 {
     struct hl_rank_evidence *e = &g->world->evidence.rank[rank];
     const struct hl_page_thread *t = find_thread(page, g->member[rank]->tid);
-    e->host = atomic_load(&page->state) == HL_PAGE_ENDED ? HL_HOST_EXITED
-              : t                                        ? HL_HOST_BLOCKED
-                                                         : HL_HOST_RUNNING;
-    e->waits = t != NULL;
-    if (!t)
+    e->op = UINT32_MAX;
+    if (!t || atomic_load(&page->state) == HL_PAGE_ENDED) {
+        e->host = HL_HOST_EXITED;
         return;
+    }
     const enum hl_api api = (enum hl_api)atomic_load(&t->api);
+    e->host = api == HL_API_NONE ? HL_HOST_RUNNING : HL_HOST_BLOCKED;
+    e->waits = api != HL_API_NONE;
+    if (!e->waits)
+        return;
     /* A thread that waits for its own stream waits its turn; one that allocates may wait for any kernel. */
     e->wait = hl_api_kind(api) == HL_API_BLOCKING ? HL_HOST_WAIT_DEVICE : HL_HOST_WAIT_ORDER;
     snprintf(e->driver_call, sizeof e->driver_call, "%s", hl_api_name(api));
@@ -391,8 +411,10 @@ static int collect(struct hl_known_group *g, const struct hl_page *const *pages,
                                   .read_words = probe_read,
                                   .device_answer = probe_device };
     for (int r = 0; r < w->ranks; r++)
-        if (g->stands_in[r])
+        if (g->stands_in[r]) {
             w->probe.compare = g->stands_in[r]->is.compare;
+            w->probe.polls_own = g->stands_in[r]->is.polls_own;
+        }
     const int status = hl_watch_collect(watch, &w->probe, now_ns - started_ns, &w->evidence);
     hl_watch_destroy(watch);
     w->evidence.hung = begun_ns != UINT64_MAX;

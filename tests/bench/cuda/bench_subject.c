@@ -1,10 +1,11 @@
 /* Our trtllm one-shot beside a subject's, such as FlashInfer's own: the same inputs, in turns, in one
  * process.
  *
- * Usage: bench_subject SUBJECT [BLOCKS]; BLOCKS: of our clusters, by default as few as hold a row. Each line
- * of the table is a child, which is killed where the subject's grids of all ranks do not fit the GPU at once
- * and spin for ever. A number is the median of rounds that alternate between the two; the ratio is the median
- * of the rounds' own ratios. Outputs are compared, too. */
+ * Usage: bench_subject SUBJECT [BLOCKS [HIDDEN [TOKENS]]]; BLOCKS: of our clusters, by default (0) as few as
+ * hold a row; HIDDEN: that one alone (0: both); TOKENS: at most. Each line of the table is a child, which is
+ * killed where the subject's grids of all ranks do not fit the GPU at once and spin for ever. A number is the
+ * median of rounds that alternate between the two; the ratio is the median of the rounds' own ratios. Outputs
+ * are compared, too. */
 #include <cuda_runtime_api.h>
 #include <math.h>
 #include <signal.h>
@@ -20,7 +21,7 @@
 #define CALLS 16 /* of a round's graph, or of an eager burst */
 #define REPLAYS 20
 #define ROUNDS 15
-#define LIMIT_S 8
+#define LIMIT_S 5
 
 struct bench {
     struct hl_group g;
@@ -241,11 +242,13 @@ static void run_line(const char *subject, int ranks, uint32_t tokens, uint32_t h
 
 int main(int argc, char **argv)
 {
-    if (argc != 2 && argc != 3) {
-        fprintf(stderr, "usage: %s SUBJECT [BLOCKS], such as flashinfer@0.6.12\n", argv[0]);
+    if (argc < 2 || argc > 5) {
+        fprintf(stderr, "usage: %s SUBJECT [BLOCKS [HIDDEN [TOKENS]]], such as flashinfer@0.6.12\n", argv[0]);
         return 64;
     }
-    blocks = argc == 3 ? (uint32_t)strtoul(argv[2], NULL, 10) : 0;
+    blocks = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 0;
+    const unsigned long only_hidden = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
+    const unsigned long tokens_max = argc > 4 ? strtoul(argv[4], NULL, 10) : 64;
     setenv("CUDA_MODULE_LOADING", "EAGER", 1);
     setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 1);
     printf("hanglab's trtllm one-shot beside %s's, bf16, us a call; ratio: ours / theirs\n", argv[1]);
@@ -254,7 +257,8 @@ int main(int argc, char **argv)
          "graph, PDL: ours | theirs | ratio |\n|-|-|-|-|-|-|-|-|-|-|-|-|-|");
     for (int hidden = 4096; hidden <= 7168; hidden += 3072)
         for (int ranks = 2; ranks <= 8; ranks *= 2)
-            for (uint32_t tokens = 1; tokens <= 64; tokens *= 4)
-                run_line(argv[1], ranks, tokens, (uint32_t)hidden);
+            for (uint32_t tokens = 1; tokens <= tokens_max; tokens *= 4)
+                if (!only_hidden || only_hidden == (unsigned long)hidden)
+                    run_line(argv[1], ranks, tokens, (uint32_t)hidden);
     return 0;
 }

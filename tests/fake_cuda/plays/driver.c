@@ -15,6 +15,8 @@
 #define PUBLIC __attribute__((visibility("default")))
 
 PUBLIC _Atomic uint64_t hl_fake_launches, hl_fake_ended;
+/* What the watcher makes for itself. Nothing is launched there, and with HL_FAKE_STUCK nothing ends. */
+#define IDLE_STREAM ((CUstream)(uintptr_t)(getenv("HL_FAKE_STUCK") ? 0x7001 : 0x7000))
 
 PUBLIC CUresult cuEventCreate(CUevent *event, unsigned flags)
 {
@@ -24,8 +26,7 @@ PUBLIC CUresult cuEventCreate(CUevent *event, unsigned flags)
 }
 PUBLIC CUresult cuEventRecord(CUevent event, CUstream stream)
 {
-    (void)stream;
-    *(uint64_t *)event = atomic_load(&hl_fake_launches);
+    *(uint64_t *)event = (uintptr_t)stream == 0x7000 ? 0 : atomic_load(&hl_fake_launches);
     return CUDA_SUCCESS;
 }
 PUBLIC CUresult cuEventQuery(CUevent event)
@@ -50,11 +51,10 @@ PUBLIC CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode *mode)
 }
 
 /*
- * Arguments of kernels, and memory: what a test says is at an address.
+ * Arguments of kernels, and memory, which is the program's own
  */
 
-PUBLIC size_t hl_fake_param_bytes; /* of a kernel's one argument */
-PUBLIC int (*hl_fake_read)(uint64_t address, size_t bytes, void *data);
+PUBLIC size_t hl_fake_param_bytes; /* of a kernel's one argument; 0: it has none */
 
 PUBLIC CUresult cuFuncGetParamInfo(CUfunction function, size_t index, size_t *at, size_t *bytes)
 {
@@ -77,7 +77,7 @@ PUBLIC CUresult cuCtxGetStreamPriorityRange(int *least, int *greatest)
 PUBLIC CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int priority)
 {
     (void)flags, (void)priority;
-    *stream = (CUstream)0x7000;
+    *stream = IDLE_STREAM;
     return CUDA_SUCCESS;
 }
 PUBLIC CUresult cuMemHostAlloc(void **memory, size_t bytes, unsigned flags)
@@ -89,7 +89,8 @@ PUBLIC CUresult cuMemHostAlloc(void **memory, size_t bytes, unsigned flags)
 PUBLIC CUresult cuMemcpyDtoHAsync(void *to, CUdeviceptr from, size_t bytes, CUstream stream)
 {
     (void)stream;
-    return hl_fake_read && hl_fake_read(from, bytes, to) == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    memcpy(to, (const void *)(uintptr_t)from, bytes);
+    return CUDA_SUCCESS;
 }
 PUBLIC CUresult cuPointerGetAttributes(unsigned n, CUpointer_attribute *names, void **values,
                                        CUdeviceptr from)
@@ -98,7 +99,7 @@ PUBLIC CUresult cuPointerGetAttributes(unsigned n, CUpointer_attribute *names, v
     *(CUdeviceptr *)values[0] = from;
     *(size_t *)values[1] = SIZE_MAX;
     *(int *)values[2] = 1;
-    return CUDA_SUCCESS;
+    return from < 4096 ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
 }
 
 /*

@@ -271,7 +271,9 @@ int hl_watch_collect(struct hl_watch *watch, const struct hl_probe *probe, uint6
         return -1;
     collect_sources(watch, evidence);
     collect_hosts(probe, evidence);
-    if (evidence->hung && probe->host_place)
+    if (evidence->hung && probe->threads)
+        probe->threads(probe->user, evidence);
+    else if (evidence->hung && probe->host_place)
         hl_collect_threads(probe, evidence);
     if (evidence->hung && probe->devices > 0 && collect_devices(probe, evidence) < 0)
         return -1;

@@ -44,6 +44,8 @@ struct hl_host_place {
     int pid, tid; /* 0: none, as on the simulator */
 };
 
+struct hl_evidence;
+
 struct hl_probe {
     void *user;
     int ranks;
@@ -69,6 +71,9 @@ struct hl_probe {
     /* How often a mutant has struck that does so at one place. */
     uint32_t (*strikes)(void *user);
     struct hl_host_place (*host_place)(void *user, int rank);
+    /* Fills in the native stacks of the ranks' hosts; NULL: they are taken from the processes that host_place
+     * names. */
+    void (*threads)(void *user, struct hl_evidence *evidence);
     /* Dumps the state of the rank's GPU into a file. The last thing to ask for: the rank's work on the GPU
      * does not survive it. 0, or -1, and `why` says why. */
     int (*dump_core)(void *user, int rank, const char *path, char *why, size_t size);

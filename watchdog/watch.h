@@ -36,3 +36,6 @@ int hl_watch_collect(struct hl_watch *watch, const struct hl_probe *probe, uint6
 /* Looks at what the Lamport buffers hold, those of no call included: worth its reads once something is wrong.
  */
 void hl_watch_look_at_buffers(const struct hl_probe *probe, struct hl_evidence *evidence);
+
+/* Native stacks of the ranks' hosts, of the processes that the probe names. */
+void hl_collect_threads(const struct hl_probe *probe, struct hl_evidence *evidence);

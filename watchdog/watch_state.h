@@ -65,8 +65,5 @@ const struct hl_recent_call *hl_recent_find(const struct hl_workspace_track *tra
 /* Do two ranks ask for the same thing? */
 bool hl_records_agree(const struct hl_call_record *a, const struct hl_call_record *b);
 
-/* Native stacks of the ranks' hosts. */
-void hl_collect_threads(const struct hl_probe *probe, struct hl_evidence *evidence);
-
 /* The call events: enqueue, call-begin, call-end. */
 void hl_follow_call(struct hl_watch *watch, const struct hl_event *event);

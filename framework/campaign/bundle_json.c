@@ -100,6 +100,18 @@ static json_t *overlap_json(const struct hl_overlap *o)
                      "second", (json_int_t)o->second, "time_ns", (json_int_t)o->time_ns);
 }
 
+/* Which op of the host's program launched it: the graph it is in, or itself. */
+static void describe_launch(const struct hl_bundle *b, int rank, uint32_t launch, json_t *call)
+{
+    char text[256];
+    if (!b->program || launch >= b->program->rank[rank].n_ops || !call)
+        return;
+    const struct hl_op *op = &b->program->rank[rank].ops[launch];
+    hl_op_describe(b->program, op, text, sizeof text);
+    set(call, "launched_by",
+        json_sprintf("op %u, %s, in %s", (unsigned)launch, text, b->program->labels[op->label]));
+}
+
 static json_t *rank_json(const struct hl_bundle *b, int rank)
 {
     const struct hl_rank_evidence *r = &b->evidence->rank[rank];
@@ -117,6 +129,7 @@ static json_t *rank_json(const struct hl_bundle *b, int rank)
     json_t *pending = json_array();
     for (int i = 0; i < r->n_pending; i++) {
         json_t *call = record_json(&r->pending[i].record);
+        describe_launch(b, rank, r->pending[i].record.launch, call);
         set_time(call, "enqueued_ns", r->pending[i].enqueued_ns);
         set_time(call, "begun_ns", r->pending[i].begun_ns);
         json_array_append_new(pending, call);

@@ -159,6 +159,8 @@ static void tell_who_waits(const struct hl_story *story)
         else
             hl_story_say_of_rank((long long)i, "%s waits since it began at %s%s", text,
                                  hl_time_text(begun, since), rest);
+        if (hl_json_text(call, "launched_by")[0])
+            hl_story_say_of_rank((long long)i, "launched by %s", hl_json_text(call, "launched_by"));
         if (hl_json_number(residency, "started") >= 0 && hl_json_number(residency, "started") < ctas)
             hl_story_say_of_rank((long long)i, "only %lld of its %lld CTAs have started",
                                  hl_json_number(residency, "started"), ctas);

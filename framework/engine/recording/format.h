@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "../../../watchdog/cupti/device.h"
 #include "../../../watchdog/feed.h"
 
 #define HL_RECORDED_WORKSPACES_MAX 3
@@ -36,6 +37,10 @@ uint32_t *hl_get_words(struct hl_bytes *bytes, uint32_t *ret_count);
 /* The next `size` bytes, or NULL. */
 const void *hl_get(struct hl_bytes *bytes, size_t size);
 
+/* What CUPTI told of a process. False: it makes no sense. */
+void hl_put_device(struct hl_bytes *bytes, const struct hl_device_evidence *device);
+bool hl_get_device(struct hl_bytes *bytes, struct hl_device_evidence *ret_device);
+
 void hl_put_record(struct hl_bytes *bytes, const struct hl_call_record *record);
 struct hl_call_record hl_get_record(struct hl_bytes *bytes);
 
@@ -48,7 +53,9 @@ struct hl_call_record hl_get_record(struct hl_bytes *bytes);
     X(HL_ANSWER_HISTORY, \
       "rank, workspace, word: known, stored by + 1, call, time, cleared by + 1, call, time") \
     X(HL_ANSWER_OUTSIDE, "rank: foreign CTAs, does its GPU answer, is it serialised") \
-    X(HL_ANSWER_STRAY, "rank, workspace: buffer + 1, is it before, distance, value, by + 1, call")
+    X(HL_ANSWER_STRAY, "rank, workspace: buffer + 1, is it before, distance, value, by + 1, call") \
+    X(HL_ANSWER_THREADS, "rank: native stacks, driver call, who called that; each as length and text") \
+    X(HL_ANSWER_DEVICE, "process: what CUPTI told (device.c)")
 #define X(id, doc) id,
 enum hl_answer_kind { HL_ANSWERS(X) HL_ANSWER_KIND_COUNT };
 #undef X

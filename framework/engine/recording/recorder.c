@@ -4,10 +4,13 @@
  * is the process's. */
 #include <stdlib.h>
 #include <string.h>
+#include "../../../watchdog/watch.h"
 #include "recording.h"
 
 /* Words are noted up to so many bytes of answers: a GPU that is full leaves thousands of slots empty. */
 #define ANSWERS_MAX (1u << 20)
+/* Of a rank's native stacks: its own thread comes first. */
+#define THREADS_MAX 4096
 
 struct hl_run {
     struct hl_run *inner;
@@ -280,6 +283,34 @@ static struct hl_word_history word_history(void *user, int rank, int workspace, 
     return h;
 }
 
+static void put_text(struct hl_bytes *b, const char *text, size_t max)
+{
+    const size_t length = strnlen(text ? text : "", max);
+    hl_put_number(b, length);
+    hl_put(b, text, length);
+}
+
+static void threads(void *user, struct hl_evidence *evidence)
+{
+    (void)user;
+    hl_collect_threads(&recorder.probe, evidence);
+    for (int r = 0; r < evidence->ranks; r++) {
+        const struct hl_rank_evidence *rank = &evidence->rank[r];
+        struct hl_bytes *b = answer(HL_ANSWER_THREADS, r);
+        put_text(b, rank->threads, THREADS_MAX);
+        put_text(b, rank->driver_call, sizeof rank->driver_call);
+        put_text(b, rank->called_by, sizeof rank->called_by);
+    }
+}
+
+static void device(void *user, int index, struct hl_device_evidence *ret_evidence)
+{
+    (void)user;
+    recorder.probe.device(recorder.probe.user, index, ret_evidence);
+    if (ret_evidence->known)
+        hl_put_device(answer(HL_ANSWER_DEVICE, index), ret_evidence);
+}
+
 static struct hl_probe probe(struct hl_run *run)
 {
     recorder.probe = recorder.engine->probe(run->inner);
@@ -296,7 +327,10 @@ static struct hl_probe probe(struct hl_run *run)
                               .word_history = word_history,
                               .stray_write = stray_write,
                               .is_serialised = is_serialised,
-                              .device_answer = device_answer };
+                              .device_answer = device_answer,
+                              .threads = recorder.probe.host_place ? threads : NULL,
+                              .devices = recorder.probe.devices,
+                              .device = device };
 }
 
 /*

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../../../watchdog/evidence.h"
 #include "recording.h"
 
 /* Time after the end of a recording for the watchdog to see a stall. */
@@ -28,6 +29,8 @@ struct rank_answers {
     char stack[4096];
     struct hl_residency residency;
     enum hl_device_answer device;
+    char *threads; /* native stacks; NULL: none were recorded */
+    char driver_call[64], called_by[192];
     struct hl_call_record *calls; /* enqueued and not ended */
     uint32_t n_calls;
 };
@@ -48,7 +51,9 @@ struct hl_run {
     struct history *histories;
     uint32_t n_histories;
     struct hl_stray_write stray;
-    bool serialised;
+    struct hl_device_evidence *devices;
+    int n_devices;
+    bool has_threads, serialised;
     bool damaged;
 };
 
@@ -247,6 +252,36 @@ static bool get_stray(struct hl_run *run, struct hl_bytes *b, int rank)
     return !b->failed && s.workspace < run->recording->workspaces && s.by_rank < run->recording->ranks;
 }
 
+static bool get_text(struct hl_bytes *b, char *text, size_t size)
+{
+    const uint64_t length = hl_get_number(b);
+    const char *from = length < size ? hl_get(b, length) : NULL;
+    if (from)
+        snprintf(text, size, "%.*s", (int)length, from);
+    return from != NULL;
+}
+
+static bool get_threads(struct hl_run *run, struct hl_bytes *b, struct rank_answers *rank)
+{
+    const uint64_t length = hl_get_number(b);
+    const char *text = hl_get(b, length);
+    free(rank->threads);
+    rank->threads = text && length ? strndup(text, length) : NULL;
+    run->has_threads = true;
+    return text && get_text(b, rank->driver_call, sizeof rank->driver_call) &&
+           get_text(b, rank->called_by, sizeof rank->called_by);
+}
+
+static bool get_device(struct hl_run *run, struct hl_bytes *b)
+{
+    struct hl_device_evidence *devices =
+        realloc(run->devices, (size_t)(run->n_devices + 1) * sizeof *devices);
+    if (!devices)
+        return false;
+    run->devices = devices;
+    return hl_get_device(b, &devices[run->n_devices]) && ++run->n_devices;
+}
+
 static bool get_answer(struct hl_run *run, struct hl_bytes *b)
 {
     const uint64_t kind = hl_get_number(b), rank = hl_get_number(b);
@@ -270,6 +305,8 @@ static bool get_answer(struct hl_run *run, struct hl_bytes *b)
         run->serialised |= hl_get_number(b) != 0;
         return !b->failed && to->device <= HL_DEVICE_SILENT;
     case HL_ANSWER_STRAY: return get_stray(run, b, (int)rank);
+    case HL_ANSWER_THREADS: return get_threads(run, b, to);
+    case HL_ANSWER_DEVICE: return get_device(run, b);
     default: return false;
     }
 }
@@ -329,6 +366,23 @@ static enum hl_device_answer probe_device_answer(void *user, int rank)
     return ((const struct hl_run *)user)->rank[rank].device;
 }
 
+static void probe_threads(void *user, struct hl_evidence *evidence)
+{
+    const struct hl_run *run = user;
+    for (int r = 0; r < evidence->ranks; r++) {
+        const struct rank_answers *from = &run->rank[r];
+        struct hl_rank_evidence *to = &evidence->rank[r];
+        to->threads = from->threads ? strdup(from->threads) : NULL;
+        memcpy(to->driver_call, from->driver_call, sizeof to->driver_call);
+        memcpy(to->called_by, from->called_by, sizeof to->called_by);
+    }
+}
+
+static void probe_device(void *user, int index, struct hl_device_evidence *ret_evidence)
+{
+    *ret_evidence = ((const struct hl_run *)user)->devices[index];
+}
+
 /*
  * The interface
  */
@@ -342,6 +396,9 @@ static void end(struct hl_run *run)
         free(run->reads[i].words);
     free(run->reads);
     free(run->histories);
+    free(run->devices);
+    for (int rank = 0; rank < HL_RANKS_MAX; rank++)
+        free(run->rank[rank].threads);
     free(run);
 }
 
@@ -401,6 +458,9 @@ static struct hl_probe probe(struct hl_run *run)
                               .stray_write = probe_stray_write,
                               .is_serialised = probe_is_serialised,
                               .device_answer = probe_device_answer,
+                              .threads = run->has_threads ? probe_threads : NULL,
+                              .devices = run->n_devices,
+                              .device = probe_device,
                               .word_history = probe_word_history };
 }
 

@@ -18,6 +18,12 @@
     "_ZN10flashinfer22trtllm_mnnvl_allreduce28oneshotAllreduceFusionKernelILh2E13__nv_" \
     "bfloat16Lb1E6float4EEvPT0_" \
     "S5_PKS4_S7_S7_PS5_S5_iifiPj"
+#define MNNVL_TWOSHOT \
+    "_ZN10flashinfer22trtllm_mnnvl_allreduce22twoshotAllreduceKernelILh2E13__nv_bfloat166float4EEvPT0_PKS3_" \
+    "PS4_" \
+    "S4_jjjPjb"
+#define MNNVL_NORM \
+    "_ZN10flashinfer22trtllm_mnnvl_allreduce14rmsNormLamportI13__nv_bfloat16S2_Li1EEEvPT_PT0_S4_"
 #define MNNVL_NEW \
     "_ZN10flashinfer22trtllm_mnnvl_allreduce28oneshotAllreduceFusionKernelILh16E6__halfLb0ELNS0_" \
     "9QuantTypeE0E6" \

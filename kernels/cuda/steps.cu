@@ -56,12 +56,15 @@ static __device__ __forceinline__ void hl_count_call(const struct hl_cx *cx)
         hl_store_word(cx->own + HL_CALLS_WORD, hl_flag(cx, HL_CALLS_WORD) + 1);
 }
 
-/* The data type and the mutant are arguments only to give each build's kernel its own name. Small calls of up
- * to 8 ranks leave room for a second block beside theirs: under programmatic dependent launch the next call's
- * is there when this one's leaves. */
+/* Blocks that a multiprocessor should hold. Small mnnvl calls of up to 8 ranks leave room for a second one
+ * without spilling: under programmatic dependent launch the next call's is there when this one's leaves. */
+#define HL_BLOCKS_BESIDE(family, straight, ranks) \
+    ((family) == HL_FAMILY_MNNVL && (straight) && (ranks) <= 8 ? 2 : 1)
+
+/* The data type and the mutant are arguments only to give each build's kernel its own name. */
 #define HL_CUDA_KERNEL(name, family, counts) \
     template <int ranks, enum hl_compare compare, bool straight, enum hl_dtype, enum hl_mutant> \
-    __global__ void __launch_bounds__(HL_CUDA_THREADS_MAX, straight && ranks <= 8 ? 2 : 1) \
+    __global__ void __launch_bounds__(HL_CUDA_THREADS_MAX, HL_BLOCKS_BESIDE(family, straight, ranks)) \
         name(const __grid_constant__ struct hl_cuda_call call) \
     { \
         struct hl_cx cx = hl_cx_make<ranks, compare, straight>(family, &call); \

@@ -122,6 +122,9 @@ int main(int argc, char **argv)
     make_page();
     if (argc > 2)
         play(argv[2]);
+    else if (strcmp(how, "held") == 0) /* by the driver, with nothing on the device */
+        hl_page_enter(page, hl_page_thread(page, (uint32_t)getpid()), HL_API_cuModuleLoadData, 0,
+                      HL_PAGE_NONE, now_ns());
     else if (strcmp(how, "idle") != 0)
         launch();
     if (strcmp(how, "die") == 0) { /* as soon as it is asked, without an answer */
@@ -145,7 +148,7 @@ int main(int argc, char **argv)
         beat(900);
         return 6;
     }
-    beat(strcmp(how, "deaf") == 0 ? 0 : 5000);
+    beat(strcmp(how, "deaf") == 0 ? 0 : strcmp(how, "held") == 0 ? 8000 : 5000);
     sleep(5);
     return 0;
 }

@@ -98,6 +98,16 @@ Test(classifier_hosts, a_module_load_with_nothing_in_flight_is_a_driver_that_sta
     expect(&f, HL_CAUSE_DRIVER_STALL, "it is inside cuModuleLoadData");
 }
 
+/* The same host, with and without work on the device. */
+Test(classifier_hosts, a_stalled_host_is_told_from_a_stalled_device)
+{
+    const struct hl_finding host = judge(nothing_is_in_flight()), device = judge(rank_1_is_awaited());
+    cr_expect(strstr(host.summary, "no call is in flight"), "%s", host.summary);
+    cr_expect_eq(host.culprit.call, -1, "%s", host.summary);
+    cr_expect(strstr(device.summary, "rank 0 waits in call 1"), "%s", device.summary);
+    cr_expect_eq(device.culprit.call, 1, "%s", device.summary);
+}
+
 /* The twin: a host that merely does not come back. */
 Test(classifier_hosts, a_host_that_sleeps_is_no_stall_of_the_driver)
 {

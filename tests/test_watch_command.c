@@ -117,6 +117,19 @@ Test(watch_command, what_goes_on_was_slow_and_no_hang)
     json_decref(verdict);
 }
 
+/* The twin of a_stall_is_reported_kept_and_ended: the host stands still, and the device has nothing to do. */
+Test(watch_command, a_stalled_host_is_told_from_a_stalled_device)
+{
+    command_expect(&c, "hanglab watch -t 300ms -k --out o -- ./fake held", 1);
+    command_said(&c, "driver-stall");
+    command_said(&c, "cuModuleLoadData does not return, and no launch is pending");
+    json_t *verdict = load("o/evidence/watch-fake/0/verdict.json");
+    const json_t *device = json_array_get(json_object_get(verdict, "devices"), 0);
+    expect_text(device, "stall", "host");
+    cr_expect_null(json_object_get(device, "unfinished"));
+    json_decref(verdict);
+}
+
 Test(watch_command, an_idle_program_is_left_alone)
 {
     command_expect(&c, "hanglab watch -t 200ms --out o -- ./fake idle", 6);

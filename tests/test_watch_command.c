@@ -285,6 +285,20 @@ Test(watch_command, pages_are_private_and_do_not_stay)
     cr_assert_str_eq(c.out, "drwx------\n");
 }
 
+/* The disk is full once the stall is reported. */
+Test(watch_command, a_full_disk_costs_the_bundle_and_leaves_no_half_of_it)
+{
+    char line[PATH_MAX];
+    snprintf(line, sizeof line,
+             "%s/framework/cli/hanglab watch -t 1s -k --out o -- ./fake stall & p=$!; sleep 0.4; "
+             "prlimit --pid $p --fsize=512; wait $p",
+             getenv("HANGLAB_BUILD"));
+    command_expect(&c, line, 1);
+    command_said(&c, "File too large");
+    command_said(&c, "wait_for_peer");
+    command_expect(&c, "test -z \"$(ls -A o/evidence/watch-fake)\"", 0);
+}
+
 /* A supervisor that is killed leaves its folder; the next one, which may be another test's, removes it, and
  * none that is in use. */
 Test(watch_command, what_a_killed_supervisor_left_is_removed_by_the_next)

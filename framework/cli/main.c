@@ -78,7 +78,9 @@ static int unknown(const char *name)
 
 int main(int argc, char **argv)
 {
-    signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of ours to report, not a death */
+    /* A reader that went away, a file that may not grow: errors of ours to report, and no deaths. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     argp_err_exit_status = hl_status_exit_code(HL_STATUS_USAGE);
     if (argc < 2) {
         write_help(stderr);

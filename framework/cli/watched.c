@@ -158,7 +158,8 @@ _Noreturn static void run_command(const struct hl_job *job, char **argv, const c
     }
     setenv(HL_WATCH_FOLDER, job->folder, 1);
     setenv(HL_WATCH_DETAIL, number, 1);
-    signal(SIGPIPE, SIG_DFL); /* which main() ignores; all others are as whoever called us set them */
+    signal(SIGPIPE, SIG_DFL); /* these main() ignores; all others are as whoever called us set them */
+    signal(SIGXFSZ, SIG_DFL);
     execvp(argv[0], argv);
     const int why = errno;
     _exit(write(report, &why, sizeof why) == sizeof why ? 127 : 126);

@@ -26,6 +26,7 @@ static _Noreturn void become(const struct hl_process *process, int out)
     if (process->folder && chdir(process->folder) < 0)
         _exit(126);
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
     execvp(process->argv[0], (char *const *)process->argv);
     _exit(127);
 }

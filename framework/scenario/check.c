@@ -1,10 +1,12 @@
 /* Values that are right by themselves but cannot run together.
  *
- * Only what a case needs and lacks is refused. What it merely does not use is no mistake: one base
- * configuration serves all cases of a matrix, and a case that is written back must load again. */
+ * What a case needs and lacks is refused. What it merely does not use is no mistake, since one base
+ * configuration serves all cases of a matrix; where and when a fault or a mutant strikes, said by a key that
+ * no case can use, is one: it would strike elsewhere than its author thinks. */
 #include <stdio.h>
 #include <string.h>
 #include "document.h"
+#include "uses.h"
 
 struct check {
     struct hl_document *d;
@@ -74,11 +76,61 @@ static void check_fault(struct check *c, int index)
         c->ok = false;
 }
 
+static void note_used(struct hl_document *d, const struct hl_config *config)
+{
+    for (int i = 0; i < hl_scenario_fields.count; i++)
+        d->used[i] = d->used[i] || hl_config_uses(config, -1, hl_scenario_fields.rows[i].path);
+    for (int f = 0; f < config->n_faults; f++)
+        for (int i = 0; i < hl_fault_fields.count; i++)
+            d->fault_used[f][i] =
+                d->fault_used[f][i] || hl_config_uses(config, f, hl_fault_fields.rows[i].path);
+}
+
+/* A value that is the default says nothing, so that a file which spells all of them out loads. */
+static bool is_default(const struct hl_field *field, const void *base, const void *defaults)
+{
+    char given[HL_VALUE_TEXT_MAX], initial[HL_VALUE_TEXT_MAX];
+    if (!hl_value_is_present(field, defaults))
+        return !hl_value_is_present(field, base);
+    hl_value_format(field, base, given);
+    hl_value_format(field, defaults, initial);
+    return strcmp(given, initial) == 0;
+}
+
+/* The values of a fault, or with -1 those of the configuration itself. */
+static void check_unused(struct hl_document *d, const struct hl_config *config, int fault)
+{
+    static struct hl_config normal;
+    const struct hl_field_table *table = fault < 0 ? &hl_scenario_fields : &hl_fault_fields;
+    const struct hl_node *const *nodes = fault < 0 ? d->nodes : d->fault_nodes[fault];
+    const bool *used = fault < 0 ? d->used : d->fault_used[fault];
+    const void *base = fault < 0 ? (const void *)&d->config : &d->config.faults[fault];
+    void *defaults = fault < 0 ? (void *)&normal : &normal.faults[0];
+    char takes[128];
+    snprintf(takes, sizeof takes, "%s%s", hl_config_takes(config, fault), fault < 0 ? "" : ", probability");
+    hl_values_init(table, defaults);
+    for (int i = 0; i < table->count; i++)
+        if (nodes[i] && !used[i] && table->rows[i].kind != HL_KIND_SECTION &&
+            !is_default(&table->rows[i], base, defaults))
+            hl_diagnose(&d->diagnostics, nodes[i]->offset, (struct hl_hint){ .expected = takes },
+                        "%s does not take `%s`, and so no case uses it",
+                        fault < 0 ? hl_words_name(&hl_words_mutants, (int)config->subject.mutant)
+                                  : hl_words_name(&hl_words_faults, (int)config->faults[fault].kind),
+                        table->rows[i].path);
+}
+
+void hl_document_check_unused(struct hl_document *d, const struct hl_config *config)
+{
+    for (int f = -1; f < config->n_faults; f++)
+        check_unused(d, config, f);
+}
+
 bool hl_document_check_case(struct hl_document *d, const struct hl_config *config, const int *choices)
 {
     struct check c = { d, config, choices, true };
     check_subject(&c);
     for (int i = 0; i < config->n_faults; i++)
         check_fault(&c, i);
+    note_used(d, config);
     return c.ok;
 }

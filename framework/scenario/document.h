@@ -58,6 +58,8 @@ struct hl_document {
     int n_axes;
     struct hl_rules exclude, expect;
     const struct hl_selector *selector; /* NULL: all cases */
+    bool used[HL_FIELDS_MAX];           /* by row: a case can use it */
+    bool fault_used[HL_FAULTS_MAX][HL_FIELDS_MAX];
 };
 
 /* Each reads its part into the document; mistakes go to its diagnostics. In this order. */
@@ -80,5 +82,7 @@ void *hl_document_alloc(struct hl_document *d, size_t count, size_t size);
 
 /* Fields that make no sense together, in the case that chose choices[i] on axis i. True when all is well. */
 bool hl_document_check_case(struct hl_document *d, const struct hl_config *config, const int *choices);
+/* Keys that were given and that no case can use, once all cases were checked. */
+void hl_document_check_unused(struct hl_document *d, const struct hl_config *config);
 /* The cases of the matrix that were chosen, or all, in file order, the last axis fastest. */
 void hl_document_expand(struct hl_document *d, struct hl_scenario *scenario);

@@ -128,6 +128,8 @@ static void expand_all(struct hl_document *d, struct hl_scenario *scenario)
         if (!first_match(&d->exclude, choices))
             ok = make_case(d, choices, &scenario->cases[scenario->n_cases++]);
     while (ok && next_combination(d, choices));
+    if (ok)
+        hl_document_check_unused(d, &scenario->cases[scenario->n_cases - 1].config);
 }
 
 static void expand_rows(struct hl_document *d, struct hl_scenario *scenario, const int *rows, size_t count)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "c_locale.h"
 #include "scenario.h"
+#include "uses.h"
 #include "value.h"
 
 /* The number of sections that a path is in. */
@@ -29,13 +30,16 @@ static void write_row(const struct hl_field *field, const void *base, const char
     fputc('\n', out);
 }
 
-/* A struct as an item of a list. */
-static void write_item(const struct hl_field_table *table, const void *base, FILE *out)
+/* A struct as an item of a list; of a fault, the keys that it takes. */
+static void write_item(const struct hl_field_table *table, const void *base, const struct hl_config *config,
+                       int fault, FILE *out)
 {
     const char *margin = "  - ";
     for (int i = 0; i < table->count; i++) {
         const struct hl_field *field = &table->rows[i];
         if (field->kind != HL_KIND_SECTION && !hl_value_is_present(field, base))
+            continue;
+        if (fault >= 0 && !hl_config_uses(config, fault, field->path))
             continue;
         write_row(field, base, margin, out);
         margin = "    ";
@@ -46,7 +50,7 @@ static void write_faults(const struct hl_config *config, FILE *out)
 {
     fputs(config->n_faults ? "faults:\n" : "faults: []\n", out);
     for (int i = 0; i < config->n_faults; i++)
-        write_item(&hl_fault_fields, &config->faults[i], out);
+        write_item(&hl_fault_fields, &config->faults[i], config, i, out);
 }
 
 static void write_title(const char *title, FILE *out)
@@ -70,7 +74,7 @@ static void write_other(const struct hl_scenario *scenario, const struct hl_case
         write_faults(&c->config, out);
     } else if (strcmp(path, "expect") == 0) {
         fputs("expect:\n", out);
-        write_item(&hl_expect_fields, &c->expected, out);
+        write_item(&hl_expect_fields, &c->expected, &c->config, -1, out);
     }
 }
 
@@ -81,7 +85,7 @@ void hl_config_write_yaml(const struct hl_config *config, FILE *out)
     once.runs = 1;
     for (int i = 0; i < hl_scenario_fields.count; i++) {
         const struct hl_field *field = &hl_scenario_fields.rows[i];
-        if (field->kind != HL_KIND_OTHER &&
+        if (field->kind != HL_KIND_OTHER && hl_config_uses(config, -1, field->path) &&
             (field->kind == HL_KIND_SECTION || hl_value_is_present(field, &once)))
             write_row(field, &once, "", out);
     }
@@ -97,7 +101,8 @@ enum hl_status hl_case_write_yaml(const struct hl_scenario *scenario, const stru
         const struct hl_field *field = &hl_scenario_fields.rows[i];
         if (field->kind == HL_KIND_OTHER)
             write_other(scenario, c, field->path, out);
-        else if (field->kind == HL_KIND_SECTION || hl_value_is_present(field, &c->config))
+        else if (hl_config_uses(&c->config, -1, field->path) &&
+                 (field->kind == HL_KIND_SECTION || hl_value_is_present(field, &c->config)))
             write_row(field, &c->config, "", out);
     }
     hl_c_locale_leave(before);

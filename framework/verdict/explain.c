@@ -56,23 +56,26 @@ static bool is_own_only(const struct wrong_row *w, int rank)
     return resembles(w);
 }
 
-/* Is every wrong element in the same 8-byte half of its 16 bytes, and is most of that half wrong? */
+/* Is every wrong element in the same 8-byte half of its 16 bytes, and most of each such half wrong? A CTA of
+ * the simulator tears a whole row, a thread of a GPU its own 16 bytes of it. */
 static bool is_torn(const struct wrong_row *w, uint32_t half)
 {
     const double *sum = w->kept->sum + (size_t)w->token * w->rules.hidden,
                  *magnitude = sum + (size_t)w->kept->rows * w->rules.hidden;
     const uint32_t per_half = 8 / hl_dtype_bytes(w->rules.dtype);
-    uint32_t wrong = 0, wrong_elsewhere = 0;
+    uint32_t wrong = 0, halves = 0, last = UINT32_MAX;
     hl_unpack_row(w->residual_out, (uint32_t)w->row_words, w->rules.dtype, w->oracle->row);
     for (uint32_t i = 0; i < w->rules.hidden; i++) {
         const double want = sum[i] + w->oracle->residual[i];
-        const bool right = fabs(w->oracle->row[i] - want) <= 0x1p-6 * (magnitude[i] + fabs(want));
-        if (i / per_half % 2 == half)
-            wrong += !right;
-        else
-            wrong_elsewhere += !right;
+        if (fabs(w->oracle->row[i] - want) <= 0x1p-6 * (magnitude[i] + fabs(want)))
+            continue;
+        if (i / per_half % 2 != half)
+            return false;
+        wrong++;
+        halves += i / per_half != last;
+        last = i / per_half;
     }
-    return wrong_elsewhere == 0 && wrong * 4 > w->rules.hidden;
+    return halves > 0 && wrong * 4 > halves * per_half * 2;
 }
 
 /* The sum with the rows of `stale` (a bit a rank) from an earlier call instead. */

@@ -24,7 +24,7 @@ static bool is_struck(const struct hl_strike *s, uint32_t number)
     return s->call < 0 || (number >= (uint32_t)s->call && number - (uint32_t)s->call < (uint32_t)s->calls);
 }
 
-static struct seen look(const struct hl_program *p, const struct hl_places *calls)
+static struct seen look(const struct hl_program *p, const struct hl_places *calls, bool for_gpu)
 {
     struct seen seen = { 0 };
     uint32_t numbers[HL_PROGRAM_WORKSPACES_MAX] = { 0 };
@@ -36,7 +36,8 @@ static struct seen look(const struct hl_program *p, const struct hl_places *call
         seen.any_trtllm_twoshot |= op->protocol == HL_TRTLLM_TWOSHOT;
         seen.any_norm_only |= op->protocol == HL_NORM_ONLY;
         seen.any_graph |= calls->place[i].op != calls->place[i].launch;
-        seen.struck |= struck && op->protocol != HL_NORM_ONLY;
+        /* Mutants are built for a GPU without the plain allreduce (kernels/cuda/steps.cu). */
+        seen.struck |= struck && op->protocol != HL_NORM_ONLY && !(for_gpu && op->protocol == HL_NCCL);
         seen.struck_oneshot |=
             struck && (op->protocol == HL_MNNVL_ONESHOT || op->protocol == HL_TRTLLM_ONESHOT);
         const struct hl_kernel_list list = hl_protocol_kernels(op->protocol);
@@ -200,7 +201,7 @@ void hl_random_case_expect(struct hl_random_case *r, const struct hl_program *cl
                            const struct hl_program *faulty, const struct hl_places *hit,
                            const struct hl_places *calls)
 {
-    const struct seen seen = look(clean, calls);
+    const struct seen seen = look(clean, calls, r->for_gpu);
     if (expect_of_rank(r, clean, faulty, hit, &seen) || expect_of_build(r, &seen))
         return;
     switch (r->trouble) {

@@ -116,6 +116,43 @@
     X(HL_FAULT_REALLOC, "realloc-after-capture", "all ranks make a workspace anew after the captures; on the rank, somebody else writes the old memory, which graphs still use") \
     X(HL_FAULT_STALE_GRAPH, "stale-graph", "all ranks make a workspace anew and capture again; the rank replays a graph of before")
 
+/* The catalogue: X(ID of HL_FAULTS, keys that it takes beside probability, what it needs to find). A key that no
+ * case of a file can take is a mistake. */
+#define HL_FAULT_CATALOGUE(X) \
+    X(HL_FAULT_NONE, "rank", "nothing: the twin of a fault on the same axis") \
+    X(HL_FAULT_SKIP_CALL, "rank, call, calls", "the call") \
+    X(HL_FAULT_EXTRA_CALL, "rank, call, calls", "the call") \
+    X(HL_FAULT_OTHER_SIZE, "rank, call, calls, tokens", "the call, with another number of tokens") \
+    X(HL_FAULT_OTHER_STRATEGY, "rank, call, calls", "a fused call; trtllm: with more tokens than ranks") \
+    X(HL_FAULT_SWAP_ORDER, "rank, call, calls", \
+      "the call and the next one on another workspace (subject.workspaces: 2), in one graph or launched " \
+      "one by one") \
+    X(HL_FAULT_SECOND_STREAM, "rank, call, calls", \
+      "the call and the next one on the same workspace, in one graph or launched one by one") \
+    X(HL_FAULT_LATE_MEMSET, "rank, delay", "a workspace with a call") \
+    X(HL_FAULT_HOST_DELAY, "rank, call, calls, delay", \
+      "the call; in a graph, the host sleeps before its launch") \
+    X(HL_FAULT_EARLY_INIT, "rank, delay", \
+      "a workspace with a call, and a barrier between its filling and that") \
+    X(HL_FAULT_OTHER_BUCKET, "rank, call, calls", "the call in a graph, and a second size") \
+    X(HL_FAULT_EAGER_INSTEAD, "rank, call, calls", "the call in a graph") \
+    X(HL_FAULT_GRID_MISMATCH, "rank, call, calls", "the call, with a grid of more than one CTA") \
+    X(HL_FAULT_KILL_RANK, "rank, call", "the call; in a graph, before its launch") \
+    X(HL_FAULT_STOP_RANK, "rank, call", "the call; in a graph, before its launch") \
+    X(HL_FAULT_HOST_BLOCK, "rank, call, calls", "the call; in a graph, before its launch") \
+    X(HL_FAULT_LONE_BARRIER, "rank, call, calls", "the call; in a graph, before its launch") \
+    X(HL_FAULT_WRONG_GROUP, "rank", "a workspace with a call, and a barrier between its filling and that") \
+    X(HL_FAULT_FOREIGN_SPIN, "rank, call", "the call, and world.progress: lobe, where room is limited") \
+    X(HL_FAULT_SERIALISE_LAUNCHES, "rank, call", "the call; in a graph, before its launch") \
+    X(HL_FAULT_ONE_THREAD, "rank, call", "the call; in a graph, before its launch") \
+    X(HL_FAULT_CAPTURE_BARRIER, "rank, call", "the call in a graph") \
+    X(HL_FAULT_STALL_STREAM, "rank, call", "the call; in a graph, before its launch") \
+    X(HL_FAULT_DRIVER_STALL, "rank, call", "the call; in a graph, before its launch") \
+    X(HL_FAULT_SHARED_WORKSPACE, "rank, call, calls", "the call") \
+    X(HL_FAULT_MOVE_WORKSPACE, "rank, call", "the call in a graph of the second size or a later one") \
+    X(HL_FAULT_REALLOC, "rank, call, calls", "the call in a graph; a program with at most two workspaces") \
+    X(HL_FAULT_STALE_GRAPH, "rank, call, calls", "the call in a graph; a program with at most two workspaces")
+
 enum hl_backend { HL_BACKENDS(HL_ENUMERATOR) HL_BACKEND_COUNT };
 enum hl_strategy { HL_STRATEGIES(HL_ENUMERATOR) HL_STRATEGY_COUNT };
 enum hl_pattern { HL_PATTERNS(HL_ENUMERATOR) HL_PATTERN_COUNT };

@@ -77,16 +77,17 @@ static bool hits_twoshot_barrier(const struct hl_program *clean, const struct hl
     return false;
 }
 
-/* May the grids of all ranks be more than the GPU holds? The simulator runs one CTA for so many tokens, so
- * grids round up and room rounds down; with PDL a rank's next kernels take room as well. */
+/* May the grids of all ranks be more than the GPU holds? The simulator's reduced geometry keeps sizes apart,
+ * so that a call of few tokens may take almost as many CTAs there as the largest; room rounds down; with PDL
+ * a rank's next kernels take room as well. */
 static bool is_tight(const struct hl_program *p, const struct seen *seen, bool for_gpu)
 {
-    enum { EXECUTED_TOKENS = 2, KERNELS_WITH_PDL = 3 };
+    enum { KERNELS_WITH_PDL = 3 };
     if (for_gpu)
         return hl_random_case_is_tight_on_gpu(p, seen->ctas);
-    const uint64_t unit = p->tokens_max / EXECUTED_TOKENS + 1, ctas = seen->ctas > unit ? seen->ctas : unit;
+    const uint64_t ctas = seen->ctas > p->tokens_max ? seen->ctas : p->tokens_max;
     const uint64_t kernels = p->config.schedule.pdl ? KERNELS_WITH_PDL : 1;
-    return kernels * (uint32_t)p->ranks * ctas + unit > p->config.world.resident_ctas;
+    return (kernels * (uint32_t)p->ranks + 1) * ctas > p->config.world.resident_ctas;
 }
 
 static void expect(struct hl_random_case *r, uint32_t verdicts, enum hl_cause cause)

@@ -55,14 +55,11 @@
     X(HL_MUTANT_INT_OFFSET, "int-offset", "byte offsets in a workspace are computed with 32 bits, signed: wrong from 2 GiB on (workspace.size_mib)") \
     X(HL_MUTANT_NO_ALIGN, "no-align", "buffers begin where the allocation happens to, at a multiple of 16 bytes at best (flashinfer#4473; workspace.size_mib, workspace.offset_bytes)")
 
-/* Mutants that strike at a place of subject.strike, a row that is stored or a CTA that counts in: their builds
- * count the calls. */
-#define HL_MUTANT_STRIKES_ROW(mutant) \
+/* Mutants that strike at a place of subject.strike: their builds count the calls. */
+#define HL_MUTANT_COUNTS_CALLS(mutant) \
     ((mutant) == HL_MUTANT_DROP_STORE || (mutant) == HL_MUTANT_MISDIRECT_STORE || \
-     (mutant) == HL_MUTANT_STRAY_STORE)
-#define HL_MUTANT_STRIKES_CTA(mutant) \
-    ((mutant) == HL_MUTANT_MISSED_ARRIVAL || (mutant) == HL_MUTANT_OVERSHOOT)
-#define HL_MUTANT_COUNTS_CALLS(mutant) (HL_MUTANT_STRIKES_ROW(mutant) || HL_MUTANT_STRIKES_CTA(mutant))
+     (mutant) == HL_MUTANT_STRAY_STORE || (mutant) == HL_MUTANT_MISSED_ARRIVAL || \
+     (mutant) == HL_MUTANT_OVERSHOOT)
 
 /* Where such a mutant strikes; `call` counts from 0 on each workspace. */
 struct hl_strike {

@@ -29,6 +29,15 @@ static void assert_mistake(const char *text, const char *expected)
     cr_assert_str_eq(error.message, expected);
 }
 
+static void assert_fine(const char *text)
+{
+    struct hl_scenario *scenario;
+    struct hl_error error;
+    cr_assert_eq(hl_scenario_parse("f.yaml", text, strlen(text), &scenario, &error), HL_STATUS_OK, "%s\n%s",
+                 text, error.message);
+    hl_scenario_destroy(scenario);
+}
+
 static void assert_has(const char *text, const char *part)
 {
     struct hl_error error = mistake_in_bytes(text, strlen(text));
@@ -256,6 +265,31 @@ Test(mistakes, values_that_do_not_go_together_point_at_the_one_that_brought_it_i
     assert_has(HEAD "faults: [{fault: swap-order, rank: 1}]\n", "expected subject.workspaces: 2");
     assert_has(HEAD "subject: {backend: trtllm}\nmatrix:\n  world.ranks: [8, 16]\n",
                "f.yaml:5:20: error: trtllm cannot choose a strategy for 16 ranks");
+}
+
+/* A place where nothing strikes, because the fault or the mutant takes none of its kind. */
+Test(mistakes, of_a_place_that_no_case_can_use_name_what_is_taken)
+{
+    assert_has(HEAD "faults: [{fault: skip-call, rank: 1, call: 3, tokens: 7}]\n",
+               "f.yaml:3:55: error: skip-call does not take `tokens`, and so no case uses it");
+    assert_has(HEAD "faults: [{fault: kill-rank, rank: 1, call: 3, calls: 2}]\n",
+               "expected rank, call, probability");
+    assert_has(HEAD "subject: {mutant: drop-store, strike: {cta: 3}}\n",
+               "error: drop-store does not take `subject.strike.cta`, and so no case uses it");
+    assert_has(HEAD "subject: {mutant: missed-arrival, strike: {token: 3}}\n",
+               "expected rank, call, calls, cta");
+    assert_has(HEAD "subject: {strike: {call: every}}\n", "expected no place to strike at");
+}
+
+/* One base serves all cases, and a file may spell defaults out. */
+Test(mistakes, are_none_where_one_case_uses_the_place_or_it_is_the_default)
+{
+    assert_fine(HEAD "faults: [{fault: skip-call, rank: 1, tokens: 7}]\n"
+                     "matrix: {faults.0.fault: [skip-call, other-size]}\n");
+    assert_fine(HEAD "subject: {strike: {cta: 3}}\nmatrix: {subject.mutant: [none, overshoot]}\n");
+    assert_fine(HEAD
+                "subject: {mutant: none, strike: {rank: 1, call: 4, calls: 1, token: last, cta: last}}\n");
+    assert_fine(HEAD "faults: [{fault: none, rank: 1, call: 3, tokens: 7}]\n");
 }
 
 Test(mistakes, of_yaml_itself_have_a_place_too)

@@ -153,7 +153,8 @@ static void tell_who_waits(const struct hl_story *story)
         describe_call(call, text, sizeof text);
         const long long begun = hl_json_number(call, "begun_ns"), ctas = hl_json_number(residency, "ctas");
         if (json_array_size(pending) > 1)
-            snprintf(rest, sizeof rest, "; %zu more calls behind it", json_array_size(pending) - 1);
+            snprintf(rest, sizeof rest, "; %zu more call%s behind it", json_array_size(pending) - 1,
+                     json_array_size(pending) > 2 ? "s" : "");
         if (begun < 0)
             hl_story_say_of_rank((long long)i, "%s has not begun%s", text, rest);
         else
@@ -193,6 +194,12 @@ static bool tell_wrong_pairing(const json_t *wrong, const char *call)
 {
     const char *kind = hl_json_text(wrong, "kind");
     const long long rank = hl_json_number(wrong, "rank"), source = hl_json_number(wrong, "source");
+    if (strcmp(kind, "own-only") == 0) {
+        hl_story_say("Rank %lld, %s: what it gave equals its own rows plus the residual, so it summed nobody "
+                     "else's; %lld elements of this call are wrong.",
+                     rank, call, hl_json_number(wrong, "count"));
+        return true;
+    }
     if (source < 0)
         return false;
     if (strcmp(kind, "mispaired") == 0)

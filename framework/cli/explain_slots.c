@@ -64,13 +64,36 @@ static void tell_history(const json_t *slot)
                      hl_json_number(cleared, "by"), hl_time_text(hl_json_number(cleared, "ns"), when));
 }
 
+/* The sentinel: never stored in this call, or erased, where the word's history tells. */
+static void tell_sentinel(const json_t *slot)
+{
+    const json_t *history = json_object_get(slot, "history");
+    const json_t *stored = json_object_get(history, "stored"), *cleared = json_object_get(history, "cleared");
+    const long long source = hl_json_number(slot, "source"), call = hl_json_number(slot, "call");
+    const bool is_ours =
+        stored && hl_json_number(stored, "by") == source && hl_json_number(stored, "call") == call;
+    if (!history)
+        hl_story_say(
+            "That is the sentinel itself, \"not arrived\": whoever should write it has not, or it was "
+            "cleared again.");
+    else if (!is_ours)
+        hl_story_say(
+            "That is the sentinel itself, \"not arrived\": rank %lld has not stored it in its call %lld.",
+            source, call);
+    else if (cleared && hl_json_number(cleared, "ns") >= hl_json_number(stored, "ns"))
+        hl_story_say(
+            "That is the sentinel itself, \"not arrived\": the row came, and was erased before the wait "
+            "had seen it.");
+    else
+        hl_story_say("That is the sentinel itself: the row came, and this is what was sent.");
+}
+
 static void tell_why(const struct hl_story *story, const json_t *slot)
 {
     const char *compare = hl_json_text(story->slots, "compare");
     if (strcmp(hl_json_text(slot, "state"), "refused") != 0) {
         if (holds_data(hl_json_text(slot, "stage")))
-            hl_story_say("That is the sentinel itself, \"not arrived\": whoever should write it has not, or "
-                         "it was cleared again.");
+            tell_sentinel(slot);
         return;
     }
     if (strcmp(compare, "float-ftz") == 0)

@@ -6,6 +6,12 @@
 static const char *const takes[] = { HL_FAULT_CATALOGUE(X) };
 #undef X
 
+/* Of the mutants that strike at one place: at a CTA that counts in, or else at a row that is stored. */
+static bool strikes_cta(enum hl_mutant mutant)
+{
+    return mutant == HL_MUTANT_MISSED_ARRIVAL || mutant == HL_MUTANT_OVERSHOOT;
+}
+
 /* Is `word` in a list such as "rank, call, calls"? */
 static bool lists(const char *list, const char *word)
 {
@@ -31,9 +37,9 @@ bool hl_config_uses(const struct hl_config *config, int fault, const char *path)
     if (strncmp(path, STRIKE, strlen(STRIKE)) != 0)
         return true;
     if (strcmp(path, STRIKE ".token") == 0)
-        return HL_MUTANT_STRIKES_ROW(mutant);
+        return HL_MUTANT_COUNTS_CALLS(mutant) && !strikes_cta(mutant);
     if (strcmp(path, STRIKE ".cta") == 0)
-        return HL_MUTANT_STRIKES_CTA(mutant);
+        return strikes_cta(mutant);
     return HL_MUTANT_COUNTS_CALLS(mutant);
 }
 
@@ -42,7 +48,7 @@ const char *hl_config_takes(const struct hl_config *config, int fault)
     const enum hl_mutant mutant = config->subject.mutant;
     if (fault >= 0)
         return takes[config->faults[fault].kind];
-    return HL_MUTANT_STRIKES_ROW(mutant)   ? "rank, call, calls, token"
-           : HL_MUTANT_STRIKES_CTA(mutant) ? "rank, call, calls, cta"
-                                           : "no place to strike at";
+    return strikes_cta(mutant)              ? "rank, call, calls, cta"
+           : HL_MUTANT_COUNTS_CALLS(mutant) ? "rank, call, calls, token"
+                                            : "no place to strike at";
 }

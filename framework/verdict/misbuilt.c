@@ -66,6 +66,7 @@ bool hl_decide_out_of_bounds(const struct hl_evidence *evidence, struct hl_findi
     finding->culprit.rank = stray->by_rank;
     finding->culprit.call = stray->by_rank < 0 ? -1 : (int64_t)stray->by_call;
     finding->culprit.value = stray->value;
+    const long long words = stray->distance < 0 ? -stray->distance : stray->distance + 1;
     char by[64] = "";
     if (stray->by_rank >= 0)
         snprintf(by, sizeof by, ", by call %u of rank %d", stray->by_call, stray->by_rank);
@@ -73,9 +74,8 @@ bool hl_decide_out_of_bounds(const struct hl_evidence *evidence, struct hl_findi
     if (stray->buffer >= 0)
         snprintf(place, sizeof place, "buffer %d", stray->buffer);
     hl_say(finding,
-           "0x%08x was written outside of the buffers of workspace %d of rank %d, %lld words %s %s%s",
-           stray->value, stray->workspace, stray->rank,
-           (long long)(stray->distance < 0 ? -stray->distance : stray->distance + 1),
+           "0x%08x was written outside of the buffers of workspace %d of rank %d, %lld word%s %s %s%s",
+           stray->value, stray->workspace, stray->rank, words, words == 1 ? "" : "s",
            stray->distance < 0 ? "before" : "behind", place, by);
     return true;
 }

@@ -54,8 +54,8 @@ static enum hl_status share_gpu(struct hl_cuda_process *p, int rank, uint32_t op
         const enum hl_status status = measure_kernel(p, rank, op_index, kernel, &resident, error);
         if (status)
             return status;
-        /* Under PDL the norm of a two-shot starts while its first kernel waits. With grids that filled 86 % of
-         * an H100 by occupancy (8 ranks, 168 tokens), those of 7 ranks kept the eighth from starting. */
+        /* Under PDL the norm of a two-shot starts while its first kernel waits. With grids that filled 86 %
+         * of an H100 by occupancy (8 ranks, 168 tokens), those of 7 ranks kept the eighth from starting. */
         const uint32_t early = list.count > 1 && p->config.schedule.pdl ? 2 : 1;
         const uint32_t parts = ranks_together(p) * (uint32_t)list.count * p->program->n_streams * early;
         const bool fair = p->config.world.progress == HL_PROGRESS_FAIR;

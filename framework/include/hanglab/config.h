@@ -116,8 +116,8 @@
     X(HL_FAULT_REALLOC, "realloc-after-capture", "all ranks make a workspace anew after the captures; on the rank, somebody else writes the old memory, which graphs still use") \
     X(HL_FAULT_STALE_GRAPH, "stale-graph", "all ranks make a workspace anew and capture again; the rank replays a graph of before")
 
-/* The catalogue: X(ID of HL_FAULTS, keys that it takes beside probability, what it needs to find). A key that no
- * case of a file can take is a mistake. */
+/* The catalogue: X(ID of HL_FAULTS, keys that it takes beside probability, what it needs to find). A key that
+ * no case of a file can take is a mistake. */
 #define HL_FAULT_CATALOGUE(X) \
     X(HL_FAULT_NONE, "rank", "nothing: the twin of a fault on the same axis") \
     X(HL_FAULT_SKIP_CALL, "rank, call, calls", "the call") \

@@ -180,7 +180,25 @@ static bool may_starve(struct hl_space *s, const unsigned char *state)
     return false;
 }
 
-/* One step where one will do, else all. */
+static bool has_item(const struct hl_level_item *items, size_t n, struct hl_hash hash)
+{
+    for (size_t i = 0; i < n; i++)
+        if (items[i].hash.low == hash.low && items[i].hash.high == hash.high)
+            return true;
+    return false;
+}
+
+/* Has the state been met, and gone on from, when item `i` of the level is at hand? */
+static bool is_behind(const struct hl_search *x, size_t i, struct hl_hash hash)
+{
+    return hl_visited_has(&x->table, hash) && !has_item(x->next.items, x->next.n, hash) &&
+           !has_item(x->now.items + i + 1, x->now.n - i - 1, hash);
+}
+
+/* One step where one will do, else all. On a way that goes round, somebody's steps could be put off for ever,
+ * and what they sum would not be looked at. So one state on each such way has all of its steps taken: lists
+ * begin anew on it, and lead to a state that was gone on from (the cycle proviso of partial-order reduction;
+ * hangs alone need none). */
 static enum hl_status expand_reduced(struct hl_search *x, size_t i)
 {
     struct hl_space *s = x->space;
@@ -195,10 +213,12 @@ static enum hl_status expand_reduced(struct hl_search *x, size_t i)
             continue;
         }
         note_data(x, item, agent);
-        x->pending[n++] = (struct hl_pending_step){ hl_space_hash_after(s, item->hash), i, agent };
+        const struct hl_hash hash = hl_space_hash_after(s, item->hash);
+        x->pending[n++] = (struct hl_pending_step){ hash, i, agent };
         const struct hl_footprint footprint = s->footprint;
         const bool its_round = s->came_round;
-        const bool alone = hl_space_may_go_ahead(s, state, agent, &footprint, s->touched_workspace);
+        const bool alone = !(its_round && is_behind(x, i, hash)) &&
+                           hl_space_may_go_ahead(s, state, agent, &footprint, s->touched_workspace);
         hl_space_load(s, state);
         comes_round |= its_round;
         if (alone) {

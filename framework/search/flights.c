@@ -105,8 +105,7 @@ bool hl_space_deliver(struct hl_space *s, uint32_t agent)
     for (uint32_t i = 0; flight_of(s, a, i) < f; i++)
         if (comes_behind(f, half, flight_of(s, a, i)))
             return false;
-    const struct hl_space_kernel *k = a->its_kernel;
-    struct hl_cx *cx = &a->cx[k->call * 2 + k->which];
+    struct hl_cx *cx = hl_space_agent_cx(s, a);
     s->touched_workspace = hl_space_call(a)->workspace;
     if (f->count) {
         deliver_half(s, f, half, cx);

@@ -24,6 +24,7 @@ static void pass(struct hl_space *s, int rank, int stream)
     if (q->next == p->n && p->loop_to != UINT32_MAX) {
         q->next = (uint16_t)p->loop_to;
         s->came_round = true;
+        q->lap ^= s->has_laps;
     }
     if (s->spec.host[rank].n)
         hl_space_host(s, rank)->enqueued[stream]--;
@@ -72,6 +73,7 @@ static bool start_next(struct hl_space *s, int rank, int stream)
         .call = q->next,
         .which = q->which,
         .number = q->number[call->workspace],
+        .lap = q->lap,
         .ctas = call->fills ? 1 : (uint8_t)hl_space_cx(s, rank, stream, q->next, q->which)->ctas
     };
     if (++q->which < kernels_of_call(call))

@@ -181,7 +181,7 @@ static enum hl_step_result run_step(struct hl_space *s, uint32_t agent, bool *re
         return HL_STEP_DONE;
     }
     const struct hl_space_kernel *k = a->its_kernel;
-    struct hl_cx *cx = &a->cx[k->call * 2 + k->which];
+    struct hl_cx *cx = hl_space_agent_cx(s, a);
     const uint32_t *expected =
         s->base ? *hl_space_expected(s, cx) : NULL; /* sums count from known states only */
     cx->cta = a->cta;
@@ -197,7 +197,9 @@ static enum hl_step_result run_step(struct hl_space *s, uint32_t agent, bool *re
     s->store = cx->store;
     s->strikes += cx->strikes;
     cx->strikes = 0;
-    s->wrong_sums += expected && result != HL_STEP_BLOCKED && !hl_space_has_right_sums(cx, expected);
+    if (s->base && result != HL_STEP_BLOCKED)
+        s->wrong_sums += (expected && !hl_space_has_right_sums(cx, expected)) ||
+                         (s->footprint.summed && !hl_space_summed_right_rows(s, cx));
     *ret_triggered = cx->triggered;
     return result;
 }
@@ -209,6 +211,7 @@ bool hl_space_step(struct hl_space *s, uint32_t agent)
         return false;
     bool triggered = false;
     s->footprint.n = 0;
+    s->footprint.summed = 0;
     s->store.count = s->sent.count = 0;
     s->retired = 0;
     s->came_round = false;

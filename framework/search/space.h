@@ -115,14 +115,14 @@ struct hl_space_stream {
     uint8_t which; /* its kernel */
     uint8_t in_flight;
     uint8_t number[HL_SPACE_WORKSPACES_MAX]; /* calls launched; kept for the mutants that count them */
-    uint8_t unused;
+    uint8_t lap; /* of a list without end, 0 and 1 in turn; calls send other rows */
 };
 
 struct hl_space_kernel {
     uint16_t call; /* entry of the list */
     uint8_t which, number;
     uint8_t ctas, ended, triggered; /* ctas 0: no kernel */
-    uint8_t unused;
+    uint8_t lap;
 };
 
 struct hl_space_cta {
@@ -177,9 +177,13 @@ struct hl_space {
     unsigned char *scratch, *checking; /* saved states: for callers; for hl_space_step() */
 
     struct hl_space_agent *agent; /* [agent] */
-    struct hl_cx *cx;             /* [rank][stream][call][kernel of the call] */
+    struct hl_cx *cx;             /* [lap][rank][stream][call][kernel of the call] */
+    size_t contexts;              /* of a lap */
+    bool has_laps;                /* rows differ from lap to lap */
     uint32_t *rows;               /* inputs, sums that are expected, and what nobody looks at */
     uint32_t **expected;          /* [context] */
+    uint64_t **digests;           /* [context][token] of the rows that belong together; NULL: unknown */
+    uint64_t *digests_of_rows;
     uint32_t row_words, tokens_max;
     uint16_t *barriers; /* [rank][stop]: that a host has come to once it waits there */
 
@@ -276,6 +280,8 @@ bool hl_space_is_crowded(const struct hl_space *space);
 /* Before and after a step: are the rows that it summed what the ranks sent? */
 void hl_space_forget_sums(const struct hl_cx *cx);
 bool hl_space_has_right_sums(const struct hl_cx *cx, const uint32_t *expected);
+/* Did the step add up the rows that belong together? */
+bool hl_space_summed_right_rows(const struct hl_space *space, const struct hl_cx *cx);
 
 static inline struct hl_space_host *hl_space_host(const struct hl_space *s, int rank)
 {
@@ -295,6 +301,12 @@ static inline struct hl_cx *hl_space_cx(const struct hl_space *s, int rank, int 
 {
     return &s->cx[(((size_t)rank * (size_t)s->spec.streams + (size_t)stream) * s->calls_max + call) * 2 +
                   which];
+}
+/* That of what the agent runs. */
+static inline struct hl_cx *hl_space_agent_cx(const struct hl_space *s, const struct hl_space_agent *a)
+{
+    const struct hl_space_kernel *k = a->its_kernel;
+    return &a->cx[k->call * 2 + k->which] + (k->lap ? s->contexts : 0);
 }
 /* The sums that its rows must have; NULL: the ranks' calls do not fit together, or the kernel sums nothing.
  */

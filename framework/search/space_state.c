@@ -306,16 +306,19 @@ static enum hl_status create(struct hl_space *s, struct hl_error *error)
         s->state_bytes += ranks * s->live[w] * sizeof(uint32_t);
     }
     s->state_bytes = (s->state_bytes + 7) & ~(size_t)7;
-    const size_t contexts = ranks * (size_t)spec->streams * s->calls_max * 2;
+    s->contexts = ranks * (size_t)spec->streams * s->calls_max * 2;
     const bool ok = allocate_working_state(s);
     s->scratch = calloc(1, s->state_bytes);
     s->checking = calloc(1, s->state_bytes);
     s->agent = calloc(s->agents, sizeof *s->agent);
-    s->rows = calloc((4 * (size_t)s->tokens_max + 2 * needs.rows) * s->row_words, sizeof *s->rows);
-    s->cx = calloc(contexts, sizeof *s->cx);
-    s->expected = calloc(contexts, sizeof *s->expected);
+    s->rows = calloc((4 * (size_t)s->tokens_max + 2 * 2 * needs.rows) * s->row_words, sizeof *s->rows);
+    s->digests_of_rows = calloc(2 * needs.rows + 1, sizeof *s->digests_of_rows);
+    s->cx = calloc(2 * s->contexts, sizeof *s->cx);
+    s->expected = calloc(2 * s->contexts, sizeof *s->expected);
+    s->digests = calloc(2 * s->contexts, sizeof *s->digests);
     s->barriers = calloc(ranks * (HL_SPACE_STOPS_MAX + 1), sizeof *s->barriers);
-    if (!ok || !s->scratch || !s->checking || !s->agent || !s->rows || !s->cx || !s->expected || !s->barriers)
+    if (!ok || !s->scratch || !s->checking || !s->agent || !s->rows || !s->cx || !s->expected ||
+        !s->digests || !s->digests_of_rows || !s->barriers)
         return hl_fail(error, HL_STATUS_MEMORY, "out of memory for a space of %zu-byte states",
                        s->state_bytes);
     hl_space_find_agents(s);
@@ -358,6 +361,8 @@ void hl_space_destroy(struct hl_space *s)
     free(s->rows);
     free(s->cx);
     free(s->expected);
+    free(s->digests);
+    free(s->digests_of_rows);
     free(s->barriers);
     free(s);
 }

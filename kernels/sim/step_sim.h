@@ -35,6 +35,7 @@ struct hl_touch {
 enum { HL_TOUCHES_MAX = 128 };
 struct hl_footprint {
     uint32_t n;
+    uint64_t summed; /* which rows it added up, see hl_row_digest(); 0: none */
     struct hl_touch touch[HL_TOUCHES_MAX];
 };
 
@@ -346,6 +347,26 @@ static inline void hl_add_row(const struct hl_cx *cx, float *sums, const uint32_
 /* The GPU holds its own row in registers; here it is at hand when it is summed. */
 #define hl_keep_own(cx, g, skip, token) ((void)0)
 
+/* Tells rows apart whose sums are the same once rounded; digests of several rows are added up. */
+static inline uint64_t hl_row_digest(const uint32_t *row, uint32_t words)
+{
+    uint64_t digest = 0;
+    for (uint32_t i = 0; i < words; i++) {
+        uint64_t x = (row[i] ^ (uint64_t)(i + 1) << 32) * 0xff51afd7ed558ccdu;
+        x = (x ^ x >> 33) * 0xc4ceb9fe1a85ec53u;
+        digest += x ^ x >> 33;
+    }
+    return digest;
+}
+
+/* The row of a rank joins the sum. */
+static inline void hl_sum_row(const struct hl_cx *cx, float *sums, const uint32_t *row)
+{
+    hl_add_row(cx, sums, row);
+    if (cx->footprint)
+        cx->footprint->summed += hl_row_digest(row, cx->layout.row_words);
+}
+
 /* Sums the rows that the last poll saw, in rank order; the row of `skip` comes from `own`. */
 static inline float *hl_sum_rows(struct hl_cx *cx, struct hl_gather *g, uint32_t at, uint32_t stride,
                                  int skip, struct hl_fragment own)
@@ -354,7 +375,7 @@ static inline float *hl_sum_rows(struct hl_cx *cx, struct hl_gather *g, uint32_t
     (void)g;
     memset(sums, 0, cx->hidden * sizeof *sums);
     for (int source = 0; source < cx->ranks; source++)
-        hl_add_row(cx, sums,
+        hl_sum_row(cx, sums,
                    source == skip ? own.words : cx->workspace[cx->rank] + at + (uint32_t)source * stride);
     return sums;
 }
@@ -381,7 +402,7 @@ static inline float *hl_sum_peers(struct hl_cx *cx, uint32_t at)
     memset(sums, 0, cx->hidden * sizeof *sums);
     for (int source = 0; source < cx->ranks; source++) {
         hl_touch(cx, HL_TOUCH_LOAD, source, at, cx->layout.row_words, 1);
-        hl_add_row(cx, sums, cx->workspace[source] + at);
+        hl_sum_row(cx, sums, cx->workspace[source] + at);
     }
     return sums;
 }
@@ -452,7 +473,7 @@ static inline float *hl_sum_rows_at_epoch(struct hl_cx *cx, struct hl_gather *g,
     for (int source = 0; source < cx->ranks; source++, at += 2 * n) {
         for (uint32_t i = 0; i < n; i++)
             row[i] = cx->workspace[cx->rank][at + 2 * i];
-        hl_add_row(cx, sums, row);
+        hl_sum_row(cx, sums, row);
     }
     return sums;
 }

@@ -15,6 +15,9 @@ Test(known, kernels_are_known_by_their_mangled_names)
     cr_expect_eq(hl_known_find(TRTLLM_TWOSHOT), HL_KNOWN_FI_TRTLLM_TWOSHOT);
     cr_expect_eq(hl_known_find(MNNVL_ONESHOT), HL_KNOWN_FI_MNNVL_ONESHOT);
     cr_expect_eq(hl_known_find(MNNVL_NEW), HL_KNOWN_FI_MNNVL_ONESHOT);
+    cr_expect_eq(hl_known_find("_ZN10flashinfer27trtllm_moe_allreduce_fusion"
+                               "49moereduce_allreduce_fusion_kernel_oneshot_lamportI13__nv_bfloat16Li4E"),
+                 HL_KNOWN_FI_MOE_REDUCE);
     cr_expect_eq(hl_known_find(TRT_ONESHOT), HL_KNOWN_TRT_TRTLLM_ONESHOT);
     /* A namespace that is put in between, as some builds of TensorRT-LLM do. */
     cr_expect_eq(hl_known_find("_ZN12tensorrt_llm3_v17kernels5mnnvl14rmsNormLamportI6__halfS3_Li1EEEvv"),

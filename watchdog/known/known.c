@@ -20,14 +20,18 @@ static const struct kernel {
 #define TABLE_MAX 16 /* ranks; of more, no kernel knows */
 #define BITS HL_COMPARE_BITS
 #define FTZ HL_COMPARE_FLOAT_FTZ
-#define OWN true /* up to 0.6.12 all rows are polled (MO:557), later the own one stays in registers (M:962) \
-                  */
+#define OWN \
+    true /* up to 0.6.12 all rows are polled (MO:557), later the own one stays in registers (M:962) \
+          */
 /* kernel, releases, arguments, bytes of the first; then offsets of ranks, rank, size, hidden, table, flags */
 static const struct hl_known_arguments known[] = {
     { HL_KNOWN_FI_TRTLLM_ONESHOT, "0.6.2 to 0.6.10", 1, 128, 0, 4, 8, 12, 16, -1, BITS, false, false },
     { HL_KNOWN_FI_TRTLLM_ONESHOT, "from 0.6.11", 1, 136, 0, 4, 8, 12, 16, -1, BITS, false, false },
     { HL_KNOWN_FI_TRTLLM_TWOSHOT, "0.6.2 to 0.6.10", 3, 128, 0, 4, 8, 12, 16, -1, BITS, false, false },
     { HL_KNOWN_FI_TRTLLM_TWOSHOT, "from 0.6.11", 3, 136, 0, 4, 8, 12, 16, -1, BITS, false, false },
+    { HL_KNOWN_FI_MOE_REDUCE, "from 0.6.2", 1, 152, 0, 4, 8, 12, 16, -1, BITS, false, false },
+    { HL_KNOWN_FI_MOE_FINALIZE, "0.6.2", 1, 152, 0, 4, 8, 12, 16, -1, BITS, false, false },
+    { HL_KNOWN_FI_MOE_FINALIZE, "from 0.6.9", 1, 160, 0, 4, 8, 12, 16, -1, BITS, false, false },
     /* FlashInfer compiles with -use_fast_math, which makes its comparison of floats flush subnormals. */
     { HL_KNOWN_FI_MNNVL_ONESHOT, "0.6.2 to 0.6.11", 12, 8, -1, 68, 56, 60, 40, 72, FTZ, false, OWN },
     { HL_KNOWN_FI_MNNVL_ONESHOT, "0.6.12", 13, 8, -1, 72, 56, 60, 40, 80, BITS, false, OWN },

@@ -16,6 +16,12 @@
       HL_TRTLLM_ONESHOT, "FlashInfer, trtllm one-shot") \
     X(FI_TRTLLM_TWOSHOT, "flashinfer", "trtllm_allreduce_fusion", "allreduce_fusion_kernel_twoshot_sync", \
       HL_TRTLLM_TWOSHOT, "FlashInfer, trtllm two-shot") \
+    X(FI_MOE_REDUCE, "flashinfer", "trtllm_moe_allreduce_fusion", \
+      "moereduce_allreduce_fusion_kernel_oneshot_lamport", HL_TRTLLM_ONESHOT, \
+      "FlashInfer, MoE reduction and one-shot") \
+    X(FI_MOE_FINALIZE, "flashinfer", "trtllm_moe_allreduce_fusion", \
+      "moefinalize_allreduce_fusion_kernel_oneshot_lamport", HL_TRTLLM_ONESHOT, \
+      "FlashInfer, MoE finalisation and one-shot") \
     X(FI_MNNVL_ONESHOT, "flashinfer", "trtllm_mnnvl_allreduce", "oneshotAllreduceFusionKernel", \
       HL_MNNVL_ONESHOT, "FlashInfer, mnnvl one-shot") \
     X(FI_MNNVL_TWOSHOT, "flashinfer", "trtllm_mnnvl_allreduce", "twoshotAllreduceKernel", HL_MNNVL_TWOSHOT, \

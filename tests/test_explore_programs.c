@@ -139,6 +139,8 @@ Test(programs, of_mutants_strike_where_the_file_says)
     hl_scenario_destroy(scenario);
 }
 
+Test(programs, of_relaxed_memory_end_as_their_scenario_says) { expect_as_written("catalogue/no-release", 2); }
+
 Test(programs, of_sglang_23402_end_as_it_says) { expect_as_written("seed/sglang-23402", 3); }
 
 /* What the simulator's feed says of the calls of each rank, in the order in which they begin. */
@@ -235,7 +237,7 @@ static void expect_row(const struct hl_scenario *scenario, const char *backend, 
 
 Test(programs, are_proven_as_the_page_says)
 {
-    struct hl_scenario *scenario = load("explore/protocols"), *twoshot = load("explore/trtllm-twoshot");
+    struct hl_scenario *scenario = load("explore/protocols");
     char path[512], line[512], backend[16], strategy[16];
     snprintf(path, sizeof path, "%s/docs/explore.md", getenv("HANGLAB_SOURCE"));
     FILE *page = fopen(path, "r");
@@ -247,12 +249,10 @@ Test(programs, are_proven_as_the_page_says)
                    &relaxed) != 5 ||
             sc > 4900)
             continue;
-        const bool is_mixed = strcmp(backend, "trtllm") == 0 && strcmp(strategy, "twoshot") == 0;
-        expect_row(is_mixed ? twoshot : scenario, backend, strategy, ranks, (uint64_t[]){ sc, relaxed });
+        expect_row(scenario, backend, strategy, ranks, (uint64_t[]){ sc, relaxed });
         rows++;
     }
     fclose(page);
     cr_expect_eq(rows, 8, "%d cheap rows", rows);
     hl_scenario_destroy(scenario);
-    hl_scenario_destroy(twoshot);
 }

@@ -248,6 +248,64 @@ Test(relaxed, reduction_keeps_every_hang)
     cr_expect_geq(hanging, 12);
 }
 
+static uint32_t draw(uint64_t *random, uint32_t below)
+{
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    return (uint32_t)(*random * 0x2545f4914f6cdd1du >> 32) % below;
+}
+
+/* Two to four calls, in which the strategies take turns, and in which a rank may differ from the others or
+ * lack the last one. */
+static struct hl_space_spec random_program(uint64_t *random)
+{
+    static const enum hl_mutant mutants[] = { HL_MUTANT_NONE,    HL_MUTANT_NONE,       HL_MUTANT_SHORT_CLEAR,
+                                              HL_MUTANT_DEPTH_2, HL_MUTANT_LATE_CLEAR, HL_MUTANT_NO_RELEASE };
+    struct hl_space_spec spec = calls(2, HL_TRTLLM_ONESHOT, 1, 2 + draw(random, 3));
+    const uint32_t first = draw(random, 4) ? HL_TRTLLM_ONESHOT : HL_MNNVL_ONESHOT;
+    spec.relaxed = draw(random, 2);
+    spec.pdl = draw(random, 2);
+    spec.mutant = mutants[draw(random, sizeof mutants / sizeof *mutants)];
+    const bool loops = draw(random, 3) == 0;
+    for (int rank = 0; rank < 2; rank++) {
+        struct hl_space_stream_program *p = &spec.program[rank][0];
+        for (uint32_t i = 0; i < p->n; i++) {
+            const bool differs = draw(random, 8) == 0;
+            p->calls[i].protocol =
+                (uint8_t)(first + (rank && !differs ? spec.program[0][0].calls[i].protocol - first
+                                                    : draw(random, 2)));
+        }
+        p->n -= draw(random, 10) == 0;
+        p->loop_to = loops ? 0 : UINT32_MAX;
+    }
+    return spec;
+}
+
+Test(relaxed, reduction_keeps_every_hang_of_random_programs)
+{
+    uint64_t random = 1;
+    unsigned compared = 0, hanging = 0;
+    for (int i = 0; i < 200; i++) {
+        const struct hl_space_spec spec = random_program(&random);
+        struct hl_space *s = create(&spec);
+        struct hl_explored full, reduced;
+        const struct hl_explore_options all = { .all_hangs = true, .states_max = 20000 },
+                                        some = { .all_hangs = true, .states_max = 20000, .reduce = true };
+        cr_assert_eq(hl_explore(s, &all, &full, NULL), HL_STATUS_OK);
+        cr_assert_eq(hl_explore(s, &some, &reduced, NULL), HL_STATUS_OK);
+        hl_space_destroy(s);
+        if (full.states >= 20000)
+            continue;
+        cr_expect(full.answer == reduced.answer && full.hangs == reduced.hangs, "program %d", i);
+        cr_expect(full.hang_set.low == reduced.hang_set.low && full.hang_set.high == reduced.hang_set.high,
+                  "program %d", i);
+        compared++;
+        hanging += full.hangs != 0;
+    }
+    cr_expect(compared >= 100 && hanging >= 30, "%u compared, %u of them hang", compared, hanging);
+}
+
 /* The hanging states of a full search, as a set. */
 static void collect_hangs(struct hl_space *s, struct hl_visited *hangs)
 {

@@ -144,9 +144,11 @@ static bool takes_a_flag_back(const struct hl_space *s, int rank)
     const uint32_t last = s->words[s->touched_workspace][s->store.rank][HL_TRTLLM_BARRIER_FLAG];
     for (uint32_t i = first; i < first + per_rank; i++) {
         const struct hl_space_cta *cta = s->agent[i].its_cta;
-        /* A CTA reads the last flag in the step that triggers. It waits for a flag to leave the one before.
-         */
-        const uint32_t flag = cta->triggered ? cta->step.flag : last;
+        /* A CTA of a two-shot reads the last flag in the step that triggers. It waits for a flag to leave the
+         * one before. */
+        const bool has_read = cta->triggered && hl_space_is_running(&s->agent[i]) &&
+                              hl_space_call(&s->agent[i])->protocol == HL_TRTLLM_TWOSHOT;
+        const uint32_t flag = has_read ? cta->step.flag : last;
         const uint32_t word = hl_trtllm_barrier_flag(l, s->agent[i].cta, (uint32_t)rank);
         const bool waits_for_kernel = s->agent[i].kernel && !cta->triggered;
         if (hl_space_is_running(&s->agent[i]) && !waits_for_kernel && (flag + 2) % 3 == stored->value &&

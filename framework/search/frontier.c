@@ -6,7 +6,7 @@
 
 /* States of a search, so that a result does not depend on the machine: so many, or that share of what the
  * case itself may take. Those of all orders are quick to take. */
-enum { STATES_MIN = 100000, SHARE = 500, ALL_ORDERS_TIMES = 10 };
+enum { STATES_MIN = 50000, SHARE = 1000, ALL_ORDERS_TIMES = 20 };
 
 /* With wrong sums all was searched, too. */
 enum hl_answer hl_frontier_ending(const struct hl_explored *e)

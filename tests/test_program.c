@@ -183,6 +183,31 @@ Test(counts, full_executes_two_warmups_and_records_one_pass_per_size)
     hl_program_destroy(p);
 }
 
+/* 90 tokens are a one-shot and too much for 1 MiB, 157 a two-shot that fits. */
+Test(counts, a_call_that_does_not_fit_has_a_workspace_even_if_a_larger_one_fits)
+{
+    struct hl_config c = hl_plain_config(HL_MODE_EAGER);
+    c.world.ranks = 8;
+    c.subject.strategy = HL_STRATEGY_AUTO;
+    c.subject.dtype = HL_FP16;
+    c.subject.hidden = 512;
+    c.workspace = (struct hl_workspace_memory){ .size_mib = 1, .checked = true };
+    c.schedule.sizes[0] = 157;
+    c.schedule.sizes[1] = 90;
+    c.schedule.n_sizes = 2;
+    struct hl_program *p = hl_must_create(&c, 1);
+    struct hl_walk walk = hl_walk_rank(p, 0);
+    cr_assert_eq(p->n_workspaces, c.subject.workspaces + 1);
+    uint32_t plain = 0;
+    for (uint32_t i = 0; i < walk.n_calls; i++) {
+        cr_assert_lt(walk.calls[i].op->workspace, p->n_workspaces);
+        plain += walk.calls[i].op->protocol == HL_NCCL;
+    }
+    cr_expect_gt(plain, 0);
+    hl_walk_finish(&walk);
+    hl_program_destroy(p);
+}
+
 Test(counts, split_op_executes_three_passes_per_size_before_replays)
 {
     struct hl_config c = hl_plain_config(HL_MODE_PIECEWISE);

@@ -231,6 +231,16 @@ static uint32_t largest_call(const struct hl_config *c)
     return tokens;
 }
 
+/* May calls take the plain path, beside fused ones? The largest does not tell: a one-shot of fewer tokens can
+ * be too much for a workspace that holds it as a two-shot. */
+static bool is_gated(const struct hl_config *c, uint32_t tokens_max)
+{
+    uint32_t tokens = tokens_max;
+    while (tokens > 0 && hl_is_fused(c, tokens))
+        tokens--;
+    return tokens > 0 && hl_is_fused(c, 1);
+}
+
 static void describe_program(struct hl_program *p)
 {
     const struct hl_config *c = &p->config;
@@ -239,8 +249,7 @@ static void describe_program(struct hl_program *p)
     p->n_sites = (uint16_t)(c->schedule.layers * c->schedule.calls_per_layer);
     p->n_graphs = (uint16_t)(c->schedule.n_sizes * hl_resolved_pieces(c));
     p->tokens_max = largest_call(c);
-    const bool gated = hl_is_fused(c, 1) && !hl_is_fused(c, p->tokens_max);
-    p->n_workspaces = (uint8_t)(c->subject.workspaces + gated);
+    p->n_workspaces = (uint8_t)(c->subject.workspaces + is_gated(c, p->tokens_max));
 }
 
 enum hl_status hl_program_create(const struct hl_config *config, uint64_t seed,

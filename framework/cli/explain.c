@@ -9,6 +9,7 @@
 #include "../../reports/report.h"
 #include "../../reports/table.h"
 #include "../scenario/words.h"
+#include "../verdict/proof.h"
 #include "command.h"
 #include "explain.h"
 
@@ -271,10 +272,17 @@ static void tell_proof(const struct hl_story *story)
     if (json_array_size(edges) == 0 && json_array_size(json_object_get(waits, "hosts")) == 0)
         return;
     hl_story_heading(story, "Who waits for whom");
+    /* Where nothing can run any more, what these edges leave open is closed. */
+    const bool quiescent = json_is_true(json_object_get(story->verdict, "quiescent"));
     json_array_foreach(edges, i, edge)
+    {
+        const bool open = strcmp(hl_json_text(edge, "end"), hl_edge_end_name(HL_EDGE_OPEN)) == 0;
         hl_story_say_of_rank(hl_json_number(edge, "rank"), "in call %lld, waits for rank %lld (%s): %s",
                              hl_json_number(edge, "call"), hl_json_number(edge, "source"),
-                             hl_json_text(edge, "stage"), hl_json_text(edge, "why"));
+                             hl_json_text(edge, "stage"),
+                             open && quiescent ? "its source has not stored it and no step of it can run"
+                                               : hl_json_text(edge, "why"));
+    }
     json_array_foreach(json_object_get(waits, "hosts"), i, host)
     {
         char source[32] = "";

@@ -25,9 +25,17 @@ static const json_t *find_slot(const struct hl_story *story)
     return first;
 }
 
-static bool holds_data(const char *stage)
+static bool is_of_row(const char *stage)
 {
     return strcmp(stage, "barrier") != 0 && strcmp(stage, "arrivals") != 0;
+}
+
+/* A plain allreduce waits for the epoch that stands beside each word. */
+static bool is_epoch(const struct hl_story *story, const json_t *slot)
+{
+    const json_t *layout =
+        json_array_get(json_object_get(story->slots, "layouts"), (size_t)hl_json_number(slot, "workspace"));
+    return strcmp(hl_json_text(layout, "family"), "nccl") == 0;
 }
 
 static void tell_word(const struct hl_story *story, const json_t *slot)
@@ -35,7 +43,7 @@ static void tell_word(const struct hl_story *story, const json_t *slot)
     const uint32_t value = (uint32_t)strtoul(hl_json_text(slot, "value"), NULL, 16);
     const json_t *layout = json_array_get(json_object_get(story->slots, "layouts"), 0);
     const struct hl_word *dtype = hl_words_find(&hl_words_dtypes, hl_json_text(layout, "dtype"));
-    if (!holds_data(hl_json_text(slot, "stage")) || !dtype) {
+    if (!is_of_row(hl_json_text(slot, "stage")) || is_epoch(story, slot) || !dtype) {
         hl_story_say("It holds %u (0x%08x).", (unsigned)value, (unsigned)value);
         return;
     }
@@ -92,7 +100,11 @@ static void tell_why(const struct hl_story *story, const json_t *slot)
 {
     const char *compare = hl_json_text(story->slots, "compare");
     if (strcmp(hl_json_text(slot, "state"), "refused") != 0) {
-        if (holds_data(hl_json_text(slot, "stage")))
+        if (is_of_row(hl_json_text(slot, "stage")) && is_epoch(story, slot))
+            hl_story_say(
+                "That is the epoch of an earlier call: rank %lld has not stored the row in its call %lld.",
+                hl_json_number(slot, "source"), hl_json_number(slot, "call"));
+        else if (is_of_row(hl_json_text(slot, "stage")))
             tell_sentinel(slot);
         return;
     }
@@ -134,7 +146,7 @@ void hl_story_tell_for_what(const struct hl_story *story)
         return;
     }
     const char *stage = hl_json_text(slot, "stage");
-    if (holds_data(stage))
+    if (is_of_row(stage))
         hl_story_say("Rank %lld waits for word %lld of the slot that rank %lld fills for token %lld: stage "
                      "%s, buffer %lld, word "
                      "%lld of the workspace. %lld of the slot's %lld words are missing.",

@@ -228,6 +228,15 @@ bool hl_decide_split_paths(const struct hl_evidence *evidence, struct hl_finding
     return false;
 }
 
+/* Has a rank enqueued nothing behind the call, so that what follows does not tell whether the sequences fit?
+ */
+static bool nothing_follows(const struct hl_evidence *evidence, const struct parting *p)
+{
+    const int w = p->divergence->workspace;
+    return evidence->rank[p->common_rank].workspace[w].enqueued <= p->divergence->call + 1 ||
+           evidence->rank[p->other_rank].workspace[w].enqueued <= p->divergence->call + 1;
+}
+
 bool hl_decide_shape_mismatch(const struct hl_evidence *evidence, struct hl_finding *finding)
 {
     struct parting p;
@@ -239,6 +248,9 @@ bool hl_decide_shape_mismatch(const struct hl_evidence *evidence, struct hl_find
     hl_blame_call(p.other_rank, p.other, finding);
     if (p.common->protocol != p.other->protocol)
         finding->other_cause = HL_CAUSE_STRATEGY_MISMATCH;
+    else if (p.is_even &&
+             nothing_follows(evidence, &p)) /* it may be the call of a pass that the other left out */
+        finding->other_cause = HL_CAUSE_PEER_MISSING_CALL;
     hl_say(
         finding,
         "rank %d runs call %u (site %u) with %u tokens%s, rank %d with %u: rows of the longer one never come",

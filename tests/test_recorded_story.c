@@ -121,3 +121,24 @@ Test(recorded_story, names_kernel_line_word_and_launch, .timeout = 60)
     command_expect(&c, "grep -q '^process ' o/evidence/seed/0/stacks/rank0.txt", 0);
     command_finish(&c);
 }
+
+/* The same of an H100, with the native stacks of its hosts. */
+Test(recorded_story, of_an_h100_names_all_of_that_by_itself, .timeout = 60)
+{
+    struct command c;
+    char line[PATH_MAX];
+    command_init(&c);
+    snprintf(line, sizeof line, "hanglab replay --out o '%s/tests/recordings/h100/seed-pc.hlrec'",
+             getenv("HANGLAB_SOURCE"));
+    command_expect(&c, line, 0);
+    command_expect(&c, "hanglab explain o/evidence/seed-pc/0", 0);
+    command_said(&c, "sentinel-collision, proven");
+    command_said(&c, "Does not end: void mnnvl_oneshot<4, ");
+    command_said(&c, "50.7 %  kernels/step_cuda.cuh:275  void mnnvl_oneshot<4, ");
+    command_said(&c, "Rank 1 waits for word 178 of the slot that rank 0 fills for token 12");
+    command_said(&c, "It holds 0x80570000");
+    command_said(
+        &c, "rank 1: launched by op 473, graph-launch, graph 6, stream 0, in replay 0, 9 tokens in size 16");
+    command_said(&c, "hl_cuda_rank_run at ../framework/engine/cuda/rank.c:");
+    command_finish(&c);
+}

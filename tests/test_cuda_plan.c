@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../framework/engine/cuda/nccl.h"
+#include "../framework/engine/cuda/room.h"
 #include "kernels/cuda/launch.h"
 #include "../framework/fault/weave.h"
 #include "fake_gpu.h"
@@ -193,4 +194,49 @@ Test(cuda_plan, a_program_survives_the_way_to_the_runner)
     free(packed);
     hl_program_destroy(copy);
     hl_program_destroy(program);
+}
+
+/*
+ * Room
+ */
+
+/* 132 multiprocessors, and shared memory for 4 CTAs of the norm and 8 of the others in each. */
+static int resident_ctas(const struct hl_cuda_call *call, const struct hl_cuda_launch *launch,
+                         uint32_t *ret_ctas)
+{
+    (void)call, (void)launch;
+    *ret_ctas = 132 * 16;
+    return 0;
+}
+
+static int sure_ctas(const struct hl_cuda_call *call, const struct hl_cuda_launch *launch, uint32_t *ret_ctas)
+{
+    (void)call;
+    *ret_ctas = launch->kernel == HL_KERNEL_MNNVL_NORM ? 132 * 4 : 132 * 8;
+    return 0;
+}
+
+Test(cuda_room, a_small_kernel_of_a_call_gets_no_more_places_than_the_largest)
+{
+    struct hl_config config = hl_reduced_config(HL_MODE_FULL);
+    config.subject.strategy = HL_STRATEGY_TWOSHOT;
+    struct hl_fake_gpu *gpu = hl_fake_gpu_create(&config, 1);
+    struct hl_cuda_process process = { .driver = gpu->driver,
+                                       .shared = gpu->shared,
+                                       .config = gpu->config,
+                                       .program = gpu->program,
+                                       .plan = gpu->plan,
+                                       .job = gpu->job };
+    process.driver.hl_cuda_resident_ctas = resident_ctas;
+    process.driver.hl_cuda_sure_ctas = sure_ctas;
+    struct hl_error error;
+    cr_assert_eq(hl_cuda_share_room(&process, &error), HL_STATUS_OK, "%s", error.message);
+    const uint32_t share = 132 * 4 / 8 * 7 / (2 * (uint32_t)gpu->program->ranks);
+    cr_assert_eq(gpu->shared->share[HL_KERNEL_MNNVL_TWOSHOT], share);
+    cr_assert_eq(gpu->shared->share[HL_KERNEL_MNNVL_NORM], share);
+    cr_assert_eq(gpu->shared->resident[HL_KERNEL_MNNVL_TWOSHOT], 132 * 16);
+    process.config.world.progress = HL_PROGRESS_LOBE;
+    cr_assert_eq(hl_cuda_share_room(&process, &error), HL_STATUS_OK, "%s", error.message);
+    cr_assert_eq(gpu->shared->share[HL_KERNEL_MNNVL_NORM], UINT32_MAX);
+    hl_fake_gpu_destroy(gpu);
 }

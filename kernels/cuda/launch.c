@@ -1,4 +1,5 @@
 /* Picks the kernel of a build, its grid and its launch attributes. */
+#include "room.h"
 #include "table.h"
 #include <cuda_runtime_api.h>
 #include <string.h>
@@ -161,4 +162,35 @@ int hl_cuda_resident_ctas(const struct hl_cuda_call *call, const struct hl_cuda_
     if (error == cudaSuccess)
         *ret_ctas = (uint32_t)(clustered ? count : count * sms);
     return error;
+}
+
+/* The least shared memory but none that a multiprocessor can be set to (CUDA C++ Programming Guide, compute
+ * capability 9.0). */
+#define HL_LEAST_SHARED_BYTES 8192u
+
+int hl_cuda_sure_ctas(const struct hl_cuda_call *call, const struct hl_cuda_launch *launch,
+                      uint32_t *ret_ctas)
+{
+    struct hl_prepared p;
+    struct cudaFuncAttributes attributes;
+    int device, sms, reserved;
+    uint32_t alone;
+    cudaError_t error = hl_prepare(call, launch, &p);
+    if (error == cudaSuccess)
+        error = (cudaError_t)hl_cuda_resident_ctas(call, launch, &alone);
+    if (error == cudaSuccess)
+        error = cudaFuncGetAttributes(&attributes, p.kernel);
+    if (error == cudaSuccess)
+        error = cudaGetDevice(&device);
+    if (error == cudaSuccess)
+        error = cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device);
+    if (error == cudaSuccess)
+        error = cudaDeviceGetAttribute(&reserved, cudaDevAttrReservedSharedMemoryPerBlock, device);
+    if (error != cudaSuccess)
+        return error;
+    const uint32_t blocks = p.config.gridDim.x / launch->ctas; /* of a CTA: of a cluster */
+    const uint32_t bytes = (uint32_t)attributes.sharedSizeBytes + (uint32_t)reserved;
+    const uint32_t beside = HL_LEAST_SHARED_BYTES / bytes * (uint32_t)sms / blocks;
+    *ret_ctas = alone < beside ? alone : beside;
+    return cudaSuccess;
 }

@@ -6,7 +6,7 @@
 #include <cuda.h>
 #include "hanglab/error.h"
 #include "device.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/room.h"
 
 /* Functions of libcuda; names go through cuda.h's macros, so that the versioned symbol is looked up. */
 #define HL_DRIVER_CALLS(X) \
@@ -55,6 +55,7 @@
     X(hl_cuda_launch) \
     X(hl_cuda_load) \
     X(hl_cuda_resident_ctas) \
+    X(hl_cuda_sure_ctas) \
     X(hl_device_before_call) \
     X(hl_device_after_call) \
     X(hl_device_fill) \

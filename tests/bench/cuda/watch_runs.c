@@ -1,9 +1,8 @@
 /* The watchdog of `hanglab run` on fused allreduces: how long from a hang's last progress to its finished
  * bundle, over causes and levels of detail; what a run pays for being looked at; and hosts that pause.
  *
- * Latency is read from three clocks: how long nothing had moved when the evidence was collected (the bundle
- * says so), and how long it took from there until the engine was told to end the run, which is when the
- * bundle stands. */
+ * Latency has two parts: how long nothing had moved when the run was looked at last (the bundle says so), and
+ * the time from there until the engine is told to end the run, which is when the bundle stands. */
 #include "watch_bench.h"
 #include <inttypes.h>
 #include <jansson.h>

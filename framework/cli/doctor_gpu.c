@@ -224,11 +224,12 @@ enum hl_status hl_check_gpu_core(const char *out_dir, struct hl_check_row *row, 
                          "no NVIDIA driver%s",
                          reader ? "; cuda-gdb is here and reads dumps of other machines" : "");
     else if (!reader)
-        hl_check_row_set(row, HL_HEALTH_NOTE, "dumps can be taken, and read where cuda-gdb is",
+        hl_check_row_set(row, HL_HEALTH_OK,
+                         "detail core works; it excludes CUPTI in the same process, and cuda-gdb would show "
+                         "more of a dump",
                          "the driver can dump; no cuda-gdb");
     else
-        hl_check_row_set(row, HL_HEALTH_OK,
-                         "watchdog detail core needs both; it excludes CUPTI in the same process",
+        hl_check_row_set(row, HL_HEALTH_OK, "detail core works; it excludes CUPTI in the same process",
                          "the driver can dump; cuda-gdb can read");
     return HL_STATUS_OK;
 }

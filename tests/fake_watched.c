@@ -37,7 +37,6 @@ static void make_page(void)
     snprintf(page->command, sizeof page->command, "fake_watched");
     page->rank = getenv("RANK") ? atoi(getenv("RANK")) : -1;
     hl_snapshot_allow(&page->snapshot);
-    atomic_store(&page->state, HL_PAGE_WATCHING);
 }
 
 /* What a recording has of the device's memory. */
@@ -127,6 +126,9 @@ int main(int argc, char **argv)
                       HL_PAGE_NONE, now_ns());
     else if (strcmp(how, "idle") != 0)
         launch();
+    /* Only now: half a recording is a stall of its own. */
+    atomic_store(&page->beat_ns, now_ns());
+    atomic_store(&page->state, HL_PAGE_WATCHING);
     if (strcmp(how, "die") == 0) { /* as soon as it is asked, without an answer */
         while (atomic_load(&page->asked) == 0)
             atomic_store(&page->beat_ns, now_ns());
